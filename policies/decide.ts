@@ -1,0 +1,110 @@
+/**
+ * The decision. `decide` is the only maker of an `Approval`, and a key takes nothing else: a
+ * signature without a decision does not compile, and does not run either.
+ */
+import type { SigningFacts, SpendFacts } from "./facts.ts";
+import { type Case, type RuleId, rules } from "./rules.ts";
+import type { Role } from "./vault.ts";
+
+export interface Violation {
+  readonly rule: RuleId;
+  readonly detail: string;
+  /** Present when the violation may pass by itself: when to ask again. */
+  readonly retry?: string;
+}
+
+export type Verdict =
+  | { readonly verdict: "approved"; readonly violations: readonly [] }
+  /** Only temporary violations: ask again later. */
+  | { readonly verdict: "held"; readonly violations: readonly Violation[] }
+  | { readonly verdict: "refused"; readonly violations: readonly Violation[] };
+
+export type Decision =
+  | { readonly kind: "approved"; readonly approval: Approval }
+  | { readonly kind: "held"; readonly violations: readonly Violation[] }
+  | { readonly kind: "refused"; readonly violations: readonly Violation[] };
+
+/** One signature that an approval allows. */
+export interface ApprovedInput {
+  readonly input: number;
+  readonly sighash: Uint8Array;
+  readonly leafHash: Uint8Array;
+  /** Compressed account key in hex: which secret. */
+  readonly account: string;
+  /** Added to the account's secret key; see vault.ts. */
+  readonly tweak: Uint8Array;
+  /** 32 bytes; the signature must verify under it before it leaves. */
+  readonly xOnly: Uint8Array;
+}
+
+const approved = Symbol("approved");
+
+/** The law's leave to sign these inputs of this transaction, once. */
+export interface Approval {
+  readonly [approved]: true;
+  readonly intent: string;
+  readonly txid: string;
+  readonly policy: string;
+  readonly role: Role;
+  readonly inputs: readonly ApprovedInput[];
+}
+
+/** Approvals made here: a copy or a forgery is not among them. */
+const genuine = new WeakSet<object>();
+
+export function isApproval(value: object): value is Approval {
+  return genuine.has(value);
+}
+
+/**
+ * What every rule says. `without` leaves rules out, for `explain` where no chain view is given;
+ * no approval comes of it.
+ */
+export function judge(spend: Case, without: ReadonlySet<RuleId> = new Set()): Verdict {
+  const violations = ruleIds
+    .filter((rule) => !without.has(rule))
+    .flatMap((rule) =>
+      rules[rule].check(spend).map(({ detail, retry }): Violation => {
+        return retry === undefined ? { rule, detail } : { rule, detail, retry };
+      }),
+    );
+  if (violations.length === 0) return { verdict: "approved", violations: [] };
+  const temporary = violations.every(({ retry }) => retry !== undefined);
+  return { verdict: temporary ? "held" : "refused", violations };
+}
+
+/** Judges a spend by every rule, and lets the signer's role sign each of its inputs if all agree. */
+export function decide(spend: Case): Decision {
+  const { verdict, violations } = judge(spend);
+  if (verdict !== "approved") return { kind: verdict, violations };
+  const approval = Object.freeze({
+    [approved]: true as const,
+    intent: spend.intent.id,
+    txid: spend.facts.txid,
+    policy: spend.policy.hash,
+    role: spend.policy.role,
+    inputs: Object.freeze(approvedInputs(spend.facts, spend.policy.role)),
+  });
+  genuine.add(approval);
+  return { kind: "approved", approval };
+}
+
+export const ruleIds = Object.keys(rules) as readonly RuleId[];
+
+function approvedInputs(facts: SpendFacts, role: Role): readonly ApprovedInput[] {
+  return facts.inputs.map(({ signing }, input) => {
+    const key = signing?.keys.find((candidate) => candidate.role === role);
+    // The rules have seen to it that every input is the vault's and that the role has a key in it.
+    if (signing === null || key === undefined)
+      throw new Error(`BUG: input ${input} approved blindly`);
+    const { sighash, leafHash }: SigningFacts = signing;
+    return Object.freeze({
+      input,
+      sighash,
+      leafHash,
+      account: key.account,
+      tweak: key.tweak,
+      xOnly: key.xOnly,
+    });
+  });
+}

@@ -1,0 +1,209 @@
+/**
+ * What a PSBT does and what each rule says of it, for people and for outsiders who judge the law.
+ * It calls the functions that the signers call, and no key is in reach.
+ */
+import type { ChainView } from "./chain-view.ts";
+import { judge, ruleIds, type Violation } from "./decide.ts";
+import { type Coin, type SpendFacts, spendFacts } from "./facts.ts";
+import { hex } from "./hash.ts";
+import { type HistoryDocument, historyOf, NO_HISTORY } from "./history.ts";
+import { intentOf, type SpendIntent } from "./intent.ts";
+import { isSats } from "./money.ts";
+import type { Policy } from "./policy.ts";
+import type { Psbt } from "./psbt.ts";
+import { purposeOf, type RuleId, rules } from "./rules.ts";
+import { type Vault, vaultScripts } from "./vault.ts";
+
+export interface ExplainOptions {
+  readonly psbt: Psbt;
+  readonly policy: Policy;
+  /** The vaults registered with the signer; the one that the intent names is judged. */
+  readonly vaults: readonly Vault[];
+  readonly intent: SpendIntent | null;
+  readonly history: HistoryDocument | null;
+  readonly chain: ChainView | null;
+  /** Milliseconds since 1970, for the windows. */
+  readonly now: number;
+}
+
+export interface Explanation {
+  readonly verdict: "approved" | "refused" | "held";
+  readonly violations: readonly Violation[];
+  readonly rules: readonly RuleReport[];
+  readonly facts: FactsReport;
+  /** What was assumed because it was not given. */
+  readonly notes: readonly string[];
+}
+
+export interface RuleReport {
+  readonly rule: RuleId;
+  readonly says: "yes" | "no" | "not yet" | "not asked";
+  readonly why: string;
+}
+
+/** Facts in JSON: amounts of sats are decimal strings, scripts hex. */
+export interface FactsReport {
+  readonly txid: string;
+  readonly psbtVersion: number;
+  readonly txVersion: number;
+  readonly locktime: number;
+  readonly purpose: string | null;
+  readonly intent: string | null;
+  readonly vault: string | null;
+  readonly inputSats: string | null;
+  readonly outputSats: string | null;
+  readonly feeSats: string | null;
+  readonly externalSats: string;
+  readonly vbytes: number;
+  /** sat/vB with three decimals, rounded down. */
+  readonly feeRate: string | null;
+  readonly inputs: readonly {
+    readonly outpoint: string;
+    readonly sats: string | null;
+    readonly coin: Coin | null;
+    readonly sequence: number;
+    readonly signedBy: readonly string[];
+  }[];
+  readonly outputs: readonly {
+    readonly sats: string;
+    readonly address: string | null;
+    readonly script: string;
+    readonly type: string;
+    readonly coin: Coin | null;
+  }[];
+}
+
+/** Rules that have nothing to look at where no chain view is given. */
+const CHAIN_RULES: ReadonlySet<RuleId> = new Set<RuleId>([
+  "chain-view-present",
+  "coins-confirmed",
+  "coins-as-declared",
+]);
+
+export function explain(options: ExplainOptions): Explanation {
+  const { psbt, policy, chain } = options;
+  const { facts, vault } = factsOf(options);
+  const intent = options.intent ?? intentFrom(facts, vault, policy);
+  const document = options.history ?? NO_HISTORY;
+  const height = Math.max(document.height, chain?.height ?? 0);
+  const history = historyOf(document, {
+    intent: intent.id,
+    vault: intent.vault,
+    outpoints: facts.inputs.map(({ outpoint }) => outpoint),
+    policy,
+    now: Math.max(options.now, (chain?.medianTime ?? 0) * 1000),
+    height,
+  });
+  const without = chain === null ? CHAIN_RULES : new Set<RuleId>();
+  const spend = { facts, intent, policy, vault, history, chain };
+  const { verdict, violations } = judge(spend, without);
+  return {
+    verdict,
+    violations,
+    rules: ruleIds.map((rule) => ({
+      rule,
+      says: says(rule, violations, without),
+      why: rules[rule].why,
+    })),
+    facts: reportOf(facts, psbt, vault, options.intent === null ? null : intent.id),
+    notes: notesOf(options),
+  };
+}
+
+/** As the guard does: facts are taken against the one vault that the intent names. */
+function factsOf({ psbt, vaults, intent }: ExplainOptions): {
+  facts: SpendFacts;
+  vault: Vault | null;
+} {
+  const named = vaults.filter(({ id }) => intent === null || id === intent.vault);
+  for (const vault of named) {
+    const facts = spendFacts(psbt, [vaultScripts(vault)]);
+    if (intent !== null || facts.inputs.some(({ coin }) => coin !== null)) return { facts, vault };
+  }
+  const [vault] = named;
+  if (vault === undefined) return { facts: spendFacts(psbt, []), vault: null };
+  return { facts: spendFacts(psbt, [vaultScripts(vault)]), vault };
+}
+
+/** The intent that this very transaction would fulfil: its destinations are then the policy's to judge. */
+function intentFrom(facts: SpendFacts, vault: Vault | null, policy: Policy): SpendIntent {
+  return intentOf({
+    purpose: purposeOf(facts) ?? "withdrawal",
+    network: policy.network,
+    vault: vault?.id ?? "",
+    outputs: facts.outputs.flatMap(({ coin, script, sats }) =>
+      coin === null && isSats(sats) ? [{ script, sats }] : [],
+    ),
+    reference: "no intent given",
+  });
+}
+
+function says(
+  rule: RuleId,
+  violations: readonly Violation[],
+  without: ReadonlySet<RuleId>,
+): RuleReport["says"] {
+  if (without.has(rule)) return "not asked";
+  const own = violations.filter((violation) => violation.rule === rule);
+  if (own.length === 0) return "yes";
+  return own.every(({ retry }) => retry !== undefined) ? "not yet" : "no";
+}
+
+function notesOf({ intent, history, chain }: ExplainOptions): readonly string[] {
+  return [
+    ...(intent === null
+      ? ["no intent was given: the payments are judged by the policy alone"]
+      : []),
+    ...(history === null
+      ? ["no history was given: a signer that has signed nothing before is assumed"]
+      : []),
+    ...(chain === null ? ["no chain view was given: whether the coins exist was not asked"] : []),
+  ];
+}
+
+function reportOf(
+  facts: SpendFacts,
+  psbt: Psbt,
+  vault: Vault | null,
+  intent: string | null,
+): FactsReport {
+  const { feeSats, vbytes } = facts;
+  return {
+    txid: facts.txid,
+    psbtVersion: psbt.version,
+    txVersion: facts.version,
+    locktime: facts.locktime,
+    purpose: purposeOf(facts),
+    intent,
+    vault: vault?.id ?? null,
+    inputSats: text(facts.inputSats),
+    outputSats: text(facts.outputSats),
+    feeSats: text(feeSats),
+    externalSats: String(facts.externalSats),
+    vbytes,
+    feeRate: feeSats === null || feeSats < 0n ? null : rateText(feeSats, vbytes),
+    inputs: facts.inputs.map(({ outpoint, sats, coin, sequence, signatures }) => ({
+      outpoint,
+      sats: text(sats),
+      coin,
+      sequence,
+      signedBy: signatures.flatMap(({ role, valid }) => (valid && role !== null ? [role] : [])),
+    })),
+    outputs: facts.outputs.map(({ sats, address, script, scriptType, coin }) => ({
+      sats: String(sats),
+      address,
+      script: hex(script),
+      type: scriptType,
+      coin,
+    })),
+  };
+}
+
+function text(value: bigint | null): string | null {
+  return value === null ? null : String(value);
+}
+
+function rateText(fee: bigint, vbytes: number): string {
+  const millisats = (fee * 1000n) / BigInt(vbytes);
+  return `${millisats / 1000n}.${String(millisats % 1000n).padStart(3, "0")}`;
+}

@@ -1,0 +1,274 @@
+/**
+ * What a PSBT does: computed from its bytes and the registered vaults, never believed. A PSBT's own
+ * words about keys, leaves and paths serve as hints to where to look; what decides is the script
+ * that the vault recomputes. Where words and recomputation differ, the difference is a `Lie`.
+ *
+ * This is where the curve work is (derivation, signatures): it runs off the main thread.
+ */
+import * as ecc from "tiny-secp256k1";
+import { hex } from "./hash.ts";
+import { foreignOutputLies, inputLies, type Lie, ownOutputLies, readUtxo } from "./lies.ts";
+import { type Found, locator } from "./locate.ts";
+import { fieldsOf, IN, OUT, type Psbt, type PsbtMap, valueOf } from "./psbt.ts";
+import { type ScriptType, scriptTypeOf } from "./script-type.ts";
+import { type Midstates, midstates, SIGHASH_DEFAULT, taprootSighash } from "./sighash.ts";
+import { addressOf } from "./taproot.ts";
+import {
+  outpoint,
+  outputSum,
+  shown,
+  type Tx,
+  type TxInput,
+  type TxOutput,
+  txidOf,
+} from "./transaction.ts";
+import {
+  type Branch,
+  type Role,
+  THRESHOLD,
+  type VaultKind,
+  type VaultScript,
+  type VaultScripts,
+} from "./vault.ts";
+import { equal, reader } from "./wire.ts";
+
+export interface SpendFacts {
+  readonly txid: string;
+  readonly psbtVersion: 0 | 2;
+  readonly version: number;
+  readonly locktime: number;
+  readonly locktimeDetermined: boolean;
+  readonly inputs: readonly InputFacts[];
+  readonly outputs: readonly OutputFacts[];
+  /** Null where an amount is missing or no amount of sats. */
+  readonly inputSats: bigint | null;
+  readonly outputSats: bigint | null;
+  /** Inputs less outputs: negative when more is paid out than comes in. */
+  readonly feeSats: bigint | null;
+  /** What leaves all registered vaults, without the fee. */
+  readonly externalSats: bigint;
+  /** Size of the finished transaction by the vaults' own witness, whatever the PSBT says. */
+  readonly vbytes: number;
+}
+
+/** An address of a registered vault, found by recomputing its script. */
+export interface Coin {
+  readonly vault: string;
+  readonly kind: VaultKind;
+  readonly branch: Branch;
+  readonly index: number;
+}
+
+/** Fields that a Taproot multisig spend to be co-signed has no use for. */
+export type Burden = "final" | "key-path-signature" | "legacy" | "musig" | "hash-preimage";
+
+export interface InputFacts {
+  readonly outpoint: string;
+  readonly sequence: number;
+  readonly coin: Coin | null;
+  /** From WITNESS_UTXO; null when there is none. */
+  readonly sats: bigint | null;
+  readonly script: Uint8Array | null;
+  /** As declared; null when the field is absent. */
+  readonly sighashType: number | null;
+  readonly lies: readonly Lie[];
+  readonly burdens: readonly Burden[];
+  readonly signatures: readonly SignatureFacts[];
+  /** What each holder's key would sign; null for a foreign input or when amounts are missing. */
+  readonly signing: SigningFacts | null;
+}
+
+export interface SignatureFacts {
+  /** Whose key it is; null for a key that the vault does not have. */
+  readonly role: Role | null;
+  readonly valid: boolean;
+  readonly detail: string;
+}
+
+export interface SigningFacts {
+  readonly sighash: Uint8Array;
+  readonly leafHash: Uint8Array;
+  readonly keys: VaultScript["keys"];
+}
+
+export interface OutputFacts {
+  readonly sats: bigint;
+  readonly script: Uint8Array;
+  /** For people; null when the script has no address. */
+  readonly address: string | null;
+  readonly scriptType: ScriptType;
+  readonly coin: Coin | null;
+  readonly lies: readonly Lie[];
+}
+
+/**
+ * Facts of a PSBT, with `vaults` the registered vaults that it may touch. The first one's network
+ * writes the addresses.
+ */
+export function spendFacts(psbt: Psbt, vaults: readonly VaultScripts[]): SpendFacts {
+  const { tx } = psbt;
+  const locate = locator(vaults);
+  const network = vaults[0]?.vault.network ?? "bitcoin";
+
+  const utxos = psbt.inputs.map((map, i) => readUtxo(map, tx.inputs[i]?.vout ?? 0));
+  const spent = utxos.map(({ output }) => output);
+  const complete = spent.every((output): output is TxOutput => output !== null);
+  const states = complete ? midstates(tx, spent) : null;
+
+  const inputs = psbt.inputs.map((map, i) => {
+    const txInput = tx.inputs[i];
+    const utxo = utxos[i];
+    if (txInput === undefined || utxo === undefined) throw new RangeError(`no input ${i}`);
+    const { output } = utxo;
+    const found = output === null ? null : locate(output.script, map, IN.TAP_BIP32_DERIVATION);
+    const facts = found === null ? FOREIGN : ownInput(map, found, signingOf(tx, states, i, found));
+    return { ...commonInput(map, txInput, output), ...facts, lies: [...utxo.lies, ...facts.lies] };
+  });
+
+  const outputs = tx.outputs.map((output, i): OutputFacts => {
+    const map = psbt.outputs[i] ?? [];
+    const found = locate(output.script, map, OUT.TAP_BIP32_DERIVATION);
+    return {
+      sats: output.sats,
+      script: output.script,
+      address: addressOf(output.script, network),
+      scriptType: scriptTypeOf(output.script),
+      coin: found === null ? null : coinOf(found),
+      lies:
+        found === null ? foreignOutputLies(map, output.script, vaults) : ownOutputLies(map, found),
+    };
+  });
+
+  const inputSats = complete ? outputSum(spent) : null;
+  const outputSats = outputSum(tx.outputs);
+  const external = outputs.filter(({ coin }) => coin === null);
+  return {
+    txid: shown(txidOf(tx)),
+    psbtVersion: psbt.version,
+    version: tx.version,
+    locktime: tx.locktime,
+    locktimeDetermined: psbt.locktimeDetermined,
+    inputs,
+    outputs,
+    inputSats,
+    outputSats,
+    feeSats: inputSats === null || outputSats === null ? null : inputSats - outputSats,
+    externalSats: external.reduce((sum, output) => sum + output.sats, 0n),
+    vbytes: finishedVbytes(tx.inputs.length, tx.outputs),
+  };
+}
+
+type CommonInput = Pick<
+  InputFacts,
+  "outpoint" | "sequence" | "sats" | "script" | "sighashType" | "burdens"
+>;
+type OwnInput = Pick<InputFacts, "coin" | "lies" | "signatures" | "signing">;
+
+/** What can be said of any input, ours or not. */
+function commonInput(map: PsbtMap, input: TxInput, output: TxOutput | null): CommonInput {
+  const type = valueOf(map, IN.SIGHASH_TYPE);
+  return {
+    outpoint: outpoint(input),
+    sequence: input.sequence,
+    sats: output?.sats ?? null,
+    script: output?.script ?? null,
+    sighashType: type === undefined ? null : reader(type).u32(),
+    burdens: burdensOf(map),
+  };
+}
+
+const FOREIGN: OwnInput = { coin: null, lies: [], signatures: [], signing: null };
+
+function ownInput(map: PsbtMap, found: Found, signing: SigningFacts | null): OwnInput {
+  return {
+    coin: coinOf(found),
+    lies: inputLies(map, found),
+    signatures: signaturesOf(map, found.script, signing?.sighash ?? null),
+    signing,
+  };
+}
+
+/** Null where an amount is missing: a Taproot signature commits to all of them. */
+function signingOf(
+  tx: Tx,
+  states: Midstates | null,
+  input: number,
+  { script }: Found,
+): SigningFacts | null {
+  if (states === null) return null;
+  const { leafHash, keys } = script;
+  const sighash = taprootSighash({ tx, midstates: states, input, type: SIGHASH_DEFAULT, leafHash });
+  return { sighash, leafHash, keys };
+}
+
+/** Witness of `sortedmulti_a(2, three keys)`: two signatures, an empty element, leaf, control. */
+const INPUT_WITNESS_WEIGHT = 1 + THRESHOLD * 65 + 1 + (1 + 104) + (1 + 33);
+const INPUT_BASE_BYTES = 41;
+
+/** Virtual bytes of the finished spend, rounded up: a lying PSBT cannot change it (attacks.md 21). */
+export function finishedVbytes(
+  inputs: number,
+  outputs: readonly { readonly script: Uint8Array }[],
+): number {
+  const outputBytes = outputs.reduce(
+    (sum, { script }) => sum + 8 + sizeBytes(script.length) + script.length,
+    0,
+  );
+  const base =
+    8 + sizeBytes(inputs) + sizeBytes(outputs.length) + inputs * INPUT_BASE_BYTES + outputBytes;
+  return Math.ceil((base * 4 + 2 + inputs * INPUT_WITNESS_WEIGHT) / 4);
+}
+
+function sizeBytes(value: number): number {
+  return value < 0xfd ? 1 : 3;
+}
+
+function coinOf({ vault, script }: Found): Coin {
+  return { vault: vault.id, kind: vault.kind, branch: script.branch, index: script.index };
+}
+
+const BURDENS: ReadonlyMap<number, Burden> = new Map<number, Burden>([
+  [IN.FINAL_SCRIPTSIG, "final"],
+  [IN.FINAL_SCRIPTWITNESS, "final"],
+  [IN.TAP_KEY_SIG, "key-path-signature"],
+  [IN.PARTIAL_SIG, "legacy"],
+  [IN.REDEEM_SCRIPT, "legacy"],
+  [IN.WITNESS_SCRIPT, "legacy"],
+  [IN.BIP32_DERIVATION, "legacy"],
+  [IN.MUSIG2_PARTICIPANT_PUBKEYS, "musig"],
+  [IN.MUSIG2_PUB_NONCE, "musig"],
+  [IN.MUSIG2_PARTIAL_SIG, "musig"],
+  [IN.RIPEMD160, "hash-preimage"],
+  [IN.SHA256, "hash-preimage"],
+  [IN.HASH160, "hash-preimage"],
+  [IN.HASH256, "hash-preimage"],
+]);
+
+function burdensOf(map: PsbtMap): Burden[] {
+  return [...new Set(map.flatMap(({ type }) => BURDENS.get(type) ?? []))];
+}
+
+function signaturesOf(
+  map: PsbtMap,
+  script: VaultScript,
+  sighash: Uint8Array | null,
+): SignatureFacts[] {
+  return fieldsOf(map, IN.TAP_SCRIPT_SIG).map(({ keyData, value }) => {
+    const key = keyData.subarray(0, 32);
+    const holder = script.keys.find(({ xOnly }) => equal(xOnly, key));
+    const role = holder?.role ?? null;
+    const bad = (detail: string): SignatureFacts => ({ role, valid: false, detail });
+    if (holder === undefined) return bad(`${hex(key)} is no key of the vault`);
+    if (!equal(keyData.subarray(32), script.leafHash)) {
+      return bad(`the ${role}'s signature is for another leaf`);
+    }
+    // 64 bytes say SIGHASH_DEFAULT; a 65th byte would choose another type.
+    if (value.length !== 64)
+      return bad(`the ${role}'s signature has ${value.length} bytes, not 64`);
+    if (sighash === null)
+      return bad(`the ${role}'s signature cannot be checked without all amounts`);
+    return ecc.verifySchnorr(sighash, key, value)
+      ? { role, valid: true, detail: `signed by the ${role}` }
+      : bad(`the ${role}'s signature does not verify over this transaction`);
+  });
+}

@@ -1,0 +1,122 @@
+/**
+ * What a signer has signed before, as the law needs it. The journal answers from its tables;
+ * `historyOf` answers the same from a list of claims, for `explain` and for tests.
+ */
+import { z } from "zod";
+import type { SpendFacts } from "./facts.ts";
+import type { Policy } from "./policy.ts";
+
+/** One spend that a signer has bound itself to: written before the key was asked. */
+export interface Claim {
+  readonly intent: string;
+  readonly purpose: string;
+  readonly vault: string;
+  readonly txid: string;
+  /** First input of the intent's first transaction: all its transactions spend it (invariant 2). */
+  readonly anchor: string;
+  readonly outpoints: readonly string[];
+  /** Everything that left the vaults: external outputs and fee. */
+  readonly sats: bigint;
+  /** Index of its change, or null. */
+  readonly changeIndex: number | null;
+  /** Milliseconds since 1970 by the signer's monotone clock. */
+  readonly at: number;
+  /** Height of the signer's chain view, which never falls. */
+  readonly height: number;
+}
+
+/** The part of the history that bears on one spend. */
+export interface History {
+  readonly paused: boolean;
+  /** Highest height that the signer has seen; 0 when it has seen none. */
+  readonly height: number;
+  /** Claims that share an outpoint or the intent with this spend. */
+  readonly related: readonly Claim[];
+  /** Sats charged to each window of the policy, in its order. */
+  readonly charged: readonly bigint[];
+  /** Highest change index signed for this vault; -1 when there was none. */
+  readonly changeIndex: number;
+}
+
+/** Six blocks stand for an hour in the clock-free count (architecture, invariant 4). */
+export const BLOCKS_PER_HOUR = 6;
+export const HOUR_MS = 3_600_000;
+
+/** The history document, format `ballast/history@1`: a journal's claims for `explain`. */
+export const historySchema = z.strictObject({
+  format: z.literal("ballast/history@1"),
+  paused: z.boolean(),
+  height: z.int().nonnegative(),
+  claims: z.array(
+    z.strictObject({
+      intent: z.string().regex(/^[0-9a-f]{64}$/),
+      purpose: z.string(),
+      vault: z.string().regex(/^[0-9a-f]{40}$/),
+      txid: z.string().regex(/^[0-9a-f]{64}$/),
+      anchor: z.string().regex(/^[0-9a-f]{64}:[0-9]{1,10}$/),
+      outpoints: z.array(z.string().regex(/^[0-9a-f]{64}:[0-9]{1,10}$/)).min(1),
+      sats: z.union([z.int().nonnegative(), z.string().regex(/^[0-9]{1,16}$/)]).transform(BigInt),
+      changeIndex: z.int().nonnegative().nullable(),
+      at: z.int().nonnegative(),
+      height: z.int().nonnegative(),
+    }),
+  ),
+});
+
+export type HistoryDocument = z.output<typeof historySchema>;
+
+export const NO_HISTORY: HistoryDocument = {
+  format: "ballast/history@1",
+  paused: false,
+  height: 0,
+  claims: [],
+};
+
+export interface HistoryQuery {
+  readonly intent: string;
+  readonly vault: string;
+  readonly outpoints: readonly string[];
+  readonly policy: Policy;
+  /** Monotone milliseconds and height at which the spend is judged. */
+  readonly now: number;
+  readonly height: number;
+}
+
+/** What a spend of this intent and these facts asks of the history. */
+export function historyQuery(
+  facts: SpendFacts,
+  rest: Omit<HistoryQuery, "outpoints">,
+): HistoryQuery {
+  return { ...rest, outpoints: facts.inputs.map(({ outpoint }) => outpoint) };
+}
+
+/** The history that bears on a spend, from all claims. */
+export function historyOf(document: HistoryDocument, query: HistoryQuery): History {
+  const outpoints = new Set(query.outpoints);
+  const height = Math.max(document.height, query.height);
+  const { claims } = document;
+  const sum = (some: readonly Claim[]): bigint =>
+    some.reduce((total, { sats }) => total + sats, 0n);
+  return {
+    paused: document.paused,
+    height,
+    related: claims.filter(
+      (claim) =>
+        claim.intent === query.intent ||
+        claim.outpoints.some((outpoint) => outpoints.has(outpoint)),
+    ),
+    charged: query.policy.withdrawal.windows.map(({ hours }) => {
+      const others = claims.filter(({ intent }) => intent !== query.intent);
+      const byClock = sum(others.filter(({ at }) => at > query.now - hours * HOUR_MS));
+      const byHeight = sum(
+        others.filter((claim) => claim.height > height - hours * BLOCKS_PER_HOUR),
+      );
+      // A clock that jumps ahead, or blocks that come fast, must not reopen a window.
+      // biome-ignore lint/complexity/useMathMinMax: Math.max takes no bigint.
+      return byClock > byHeight ? byClock : byHeight;
+    }),
+    changeIndex: claims
+      .filter(({ vault }) => vault === query.vault)
+      .reduce((highest, { changeIndex }) => Math.max(highest, changeIndex ?? -1), -1),
+  };
+}

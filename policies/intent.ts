@@ -1,0 +1,139 @@
+/**
+ * A spend intent: what somebody wants done, before any coin is chosen. Its id is the hash of its
+ * content, so that asking again is asking for the same; inputs and fee are not in it, so that a
+ * bump stays the same intent (architecture, invariant 2).
+ */
+import { z } from "zod";
+import { hex, taggedHash } from "./hash.ts";
+import { isSats, type Sats, sats } from "./money.ts";
+import { NETWORKS, type Network } from "./network.ts";
+import { addressOf, scriptOf } from "./taproot.ts";
+import { compare } from "./wire.ts";
+
+/** What a spend is for. The signer derives it from the facts and compares (see purpose.ts). */
+export const PURPOSES = ["withdrawal"] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+/** A Ledger shows eight outputs one by one; a person cannot review more. */
+const OUTPUTS_MAX = 250;
+
+/** The intent document, format `ballast/intent@1`: see README.md for a worked example. */
+export const intentSchema = z.strictObject({
+  format: z.literal("ballast/intent@1"),
+  purpose: z.enum(PURPOSES),
+  network: z.enum(NETWORKS),
+  /** Id of the vault whose coins are spent. */
+  vault: z.string().regex(/^[0-9a-f]{40}$/),
+  /** What leaves the vault: no change, no fee. */
+  outputs: z
+    .array(
+      z.strictObject({
+        address: z.string().max(100),
+        sats: z.union([z.int().positive(), z.string().regex(/^[1-9][0-9]{0,15}$/)]),
+      }),
+    )
+    .min(1)
+    .max(OUTPUTS_MAX),
+  /** Tells two equal payments apart: a withdrawal's number. Printable ASCII, shown to people. */
+  reference: z.string().regex(/^[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?$/),
+});
+
+export type IntentDocument = z.infer<typeof intentSchema>;
+
+export interface IntentOutput {
+  readonly script: Uint8Array;
+  readonly sats: Sats;
+}
+
+export interface SpendIntent {
+  /** 32 bytes in hex. */
+  readonly id: string;
+  readonly purpose: Purpose;
+  readonly network: Network;
+  readonly vault: string;
+  readonly outputs: readonly IntentOutput[];
+  readonly reference: string;
+}
+
+export class IntentError extends Error {
+  readonly reasons: readonly string[];
+  constructor(reasons: readonly string[]) {
+    super(`not an intent: ${reasons.join("; ")}`);
+    this.name = "IntentError";
+    this.reasons = reasons;
+  }
+}
+
+/** Reads an intent document; throws an IntentError that lists every reason. */
+export function readIntent(value: unknown): SpendIntent {
+  const parsed = intentSchema.safeParse(value);
+  if (!parsed.success) {
+    throw new IntentError(
+      parsed.error.issues.map((issue) => `${issue.path.join(".") || "document"}: ${issue.message}`),
+    );
+  }
+  const { purpose, network, vault, reference } = parsed.data;
+  const reasons: string[] = [];
+  const outputs = parsed.data.outputs.flatMap((output, i) => {
+    const script = scriptOf(output.address, network);
+    const amount = BigInt(output.sats);
+    if (script === null) reasons.push(`outputs.${i}: no address of ${network}: ${output.address}`);
+    if (!isSats(amount)) reasons.push(`outputs.${i}: ${amount} is not an amount of sats`);
+    return script === null || !isSats(amount) ? [] : [{ script, sats: sats(amount) }];
+  });
+  if (reasons.length > 0) throw new IntentError(reasons);
+  return intentOf({ purpose, network, vault, outputs, reference });
+}
+
+/** The intent with its id. */
+export function intentOf(content: Omit<SpendIntent, "id">): SpendIntent {
+  const outputs = content.outputs
+    .map(({ script, sats: amount }) => `${hex(script)}:${amount}`)
+    .sort();
+  // No field holds a line break, so the joined text has one reading.
+  const text = [
+    content.purpose,
+    content.network,
+    content.vault,
+    content.reference,
+    ...outputs,
+  ].join("\n");
+  const id = hex(taggedHash("ballast/intent@1", new TextEncoder().encode(text)));
+  return { ...content, id };
+}
+
+/** The intent as it travels. */
+export function writeIntent(intent: SpendIntent): IntentDocument {
+  return {
+    format: "ballast/intent@1",
+    purpose: intent.purpose,
+    network: intent.network,
+    vault: intent.vault,
+    outputs: intent.outputs.map(({ script, sats: amount }) => {
+      const address = addressOf(script, intent.network);
+      if (address === null) throw new IntentError(["an output has no address"]);
+      return { address, sats: String(amount) };
+    }),
+    reference: intent.reference,
+  };
+}
+
+/** Outputs as a multiset: order carries no meaning, repetition does. */
+export function sameOutputs(a: readonly AnyOutput[], b: readonly AnyOutput[]): boolean {
+  if (a.length !== b.length) return false;
+  const sortedA = [...a].sort(byScript);
+  const sortedB = [...b].sort(byScript);
+  return sortedA.every((output, i) => {
+    const other = sortedB[i];
+    return other !== undefined && byScript(output, other) === 0;
+  });
+}
+
+interface AnyOutput {
+  readonly script: Uint8Array;
+  readonly sats: bigint;
+}
+
+function byScript(a: AnyOutput, b: AnyOutput): number {
+  return compare(a.script, b.script) || Number(a.sats - b.sats);
+}

@@ -1,0 +1,190 @@
+/**
+ * Where a PSBT's words about keys, leaves and paths contradict recomputation. Each contradiction is
+ * a `Lie`; the rules refuse every one, because an honest builder has no reason to tell any.
+ */
+import * as ecc from "tiny-secp256k1";
+import { type AccountKey, writePath } from "./account-key.ts";
+import { hex } from "./hash.ts";
+import type { Found } from "./locate.ts";
+import {
+  fieldsOf,
+  IN,
+  OUT,
+  type PsbtField,
+  type PsbtMap,
+  readTapDerivation,
+  readWitnessUtxo,
+  type TapDerivation,
+  valueOf,
+} from "./psbt.ts";
+import { LEAF_VERSION, taprootOutput, tapTreeRoot } from "./taproot.ts";
+import { readTx, type TxOutput } from "./transaction.ts";
+import type { Vault, VaultScript, VaultScripts } from "./vault.ts";
+import { equal } from "./wire.ts";
+
+/** The PSBT says something of this input or output that recomputation contradicts. */
+export interface Lie {
+  readonly about:
+    | "utxo"
+    | "internal-key"
+    | "merkle-root"
+    | "leaf"
+    | "leaf-version"
+    | "control-block"
+    | "derivation"
+    | "tap-tree";
+  readonly detail: string;
+}
+
+/** The output that an input spends, by its own account: the signer's node is asked elsewhere. */
+export function readUtxo(map: PsbtMap, vout: number): { output: TxOutput | null; lies: Lie[] } {
+  const witness = valueOf(map, IN.WITNESS_UTXO);
+  if (witness === undefined) return { output: null, lies: [] };
+  const output = readWitnessUtxo(witness);
+  const previous = valueOf(map, IN.NON_WITNESS_UTXO);
+  if (previous === undefined) return { output, lies: [] };
+  // The gate has checked that this is the transaction spent and that it has this output.
+  const full = readTx(previous).tx.outputs[vout];
+  const agrees =
+    full !== undefined && full.sats === output.sats && equal(full.script, output.script);
+  return {
+    output,
+    lies: agrees
+      ? []
+      : [{ about: "utxo", detail: "WITNESS_UTXO and NON_WITNESS_UTXO are different outputs" }],
+  };
+}
+
+export function inputLies(map: PsbtMap, { vault, script }: Found): Lie[] {
+  const lies: Lie[] = [];
+  const internalKey = valueOf(map, IN.TAP_INTERNAL_KEY);
+  if (internalKey !== undefined && !equal(internalKey, script.internalKey)) {
+    lies.push({ about: "internal-key", detail: `${hex(internalKey)} is not the vault's` });
+  }
+  const root = valueOf(map, IN.TAP_MERKLE_ROOT);
+  if (root !== undefined && !equal(root, script.leafHash)) {
+    lies.push({ about: "merkle-root", detail: `${hex(root)} is not the vault's` });
+  }
+  for (const leaf of fieldsOf(map, IN.TAP_LEAF_SCRIPT)) lies.push(...leafLies(leaf, script));
+  return [...lies, ...derivationLies(map, IN.TAP_BIP32_DERIVATION, vault, script)];
+}
+
+function leafLies({ keyData, value }: PsbtField, script: VaultScript): Lie[] {
+  const lies: Lie[] = [];
+  const inLeaf = value.at(-1) ?? 0;
+  const inControl = (keyData[0] ?? 0) & 0xfe;
+  if (inLeaf !== LEAF_VERSION || inControl !== LEAF_VERSION) {
+    const detail = `0x${inLeaf.toString(16)} in the leaf, 0x${inControl.toString(16)} in the control block`;
+    lies.push({ about: "leaf-version", detail });
+  }
+  if (!equal(value.subarray(0, -1), script.leaf)) {
+    lies.push({ about: "leaf", detail: "a leaf script is offered that the vault does not have" });
+  }
+  if (!equal(keyData, script.controlBlock)) {
+    lies.push({ about: "control-block", detail: "a control block is not the vault's" });
+  }
+  return lies;
+}
+
+/** Each key of a derivation must be the vault's at this address, with its whole path. */
+function derivationLies(map: PsbtMap, type: number, vault: Vault, script: VaultScript): Lie[] {
+  return fieldsOf(map, type).flatMap(({ keyData, value }) => {
+    const said = readTapDerivation(value);
+    const details = equal(keyData, script.internalKey)
+      ? internalPathFaults(said, script)
+      : holderPathFaults(keyData, said, vault, script);
+    return details.map((detail): Lie => {
+      const claim = [said.fingerprint, ...(said.path.length > 0 ? [writePath(said.path)] : [])];
+      return { about: "derivation", detail: `[${claim.join("/")}] ${detail}` };
+    });
+  });
+}
+
+function internalPathFaults(said: TapDerivation, script: VaultScript): string[] {
+  const tail = writePath(said.path.slice(-2));
+  const fits = tail === `${script.branch}/${script.index}` && said.leafHashes.length === 0;
+  return fits ? [] : ["is not the internal key's path"];
+}
+
+function holderPathFaults(
+  key: Uint8Array,
+  said: TapDerivation,
+  vault: Vault,
+  script: VaultScript,
+): string[] {
+  const holder = vault.holders[script.keys.findIndex(({ xOnly }) => equal(xOnly, key))];
+  if (holder === undefined) return [`leads to ${hex(key)}, no key of the vault`];
+  const path = [...(holder.key.origin?.path ?? []), script.branch, script.index];
+  const fingerprint = masterFingerprint(holder.key);
+  const knownMaster = fingerprint === null || fingerprint === said.fingerprint;
+  const faults: string[] = [];
+  if (!knownMaster || writePath(path) !== writePath(said.path)) {
+    faults.push(`is not the path of the ${holder.role}'s key`);
+  }
+  if (said.leafHashes.some((leafHash) => !equal(leafHash, script.leafHash))) {
+    faults.push("names a leaf that the vault does not have");
+  }
+  return faults;
+}
+
+/** Null for a bare key, whose master is not known. */
+function masterFingerprint(key: AccountKey): string | null {
+  return key.origin?.fingerprint ?? null;
+}
+
+export function ownOutputLies(map: PsbtMap, { vault, script }: Found): Lie[] {
+  const lies: Lie[] = [];
+  const internalKey = valueOf(map, OUT.TAP_INTERNAL_KEY);
+  if (internalKey !== undefined && !equal(internalKey, script.internalKey)) {
+    lies.push({ about: "internal-key", detail: `${hex(internalKey)} is not the vault's` });
+  }
+  const tree = valueOf(map, OUT.TAP_TREE);
+  if (tree !== undefined && !equal(tapTreeRoot(tree), script.leafHash)) {
+    lies.push({ about: "tap-tree", detail: "the tree shown is not the vault's" });
+  }
+  return [...lies, ...derivationLies(map, OUT.TAP_BIP32_DERIVATION, vault, script)];
+}
+
+/** An output that is not ours must not look as if it were (attacks.md 1 to 6). */
+export function foreignOutputLies(
+  map: PsbtMap,
+  script: Uint8Array,
+  vaults: readonly VaultScripts[],
+): Lie[] {
+  return [...claimedKeys(map, vaults), ...shownTree(map, script)];
+}
+
+function claimedKeys(map: PsbtMap, vaults: readonly VaultScripts[]): Lie[] {
+  const ours = new Set(
+    vaults.flatMap(({ vault }) => vault.holders.flatMap(({ key }) => masterFingerprint(key) ?? [])),
+  );
+  const claimed = [
+    ...fieldsOf(map, OUT.TAP_BIP32_DERIVATION).map(
+      ({ value }) => readTapDerivation(value).fingerprint,
+    ),
+    ...fieldsOf(map, OUT.BIP32_DERIVATION).map(({ value }) => hex(value.subarray(0, 4))),
+  ];
+  return claimed
+    .filter((fingerprint) => ours.has(fingerprint))
+    .map((fingerprint) => ({
+      about: "derivation",
+      detail: `claims a key of ${fingerprint}, but the script is no address of the vault`,
+    }));
+}
+
+/** Internal key and tree, where shown, must make the very address that the output pays. */
+function shownTree(map: PsbtMap, script: Uint8Array): Lie[] {
+  const internalKey = valueOf(map, OUT.TAP_INTERNAL_KEY);
+  const tree = valueOf(map, OUT.TAP_TREE);
+  if (internalKey === undefined) {
+    return tree === undefined
+      ? []
+      : [{ about: "tap-tree", detail: "a tree is shown without its internal key" }];
+  }
+  const root = tree === undefined ? new Uint8Array(0) : tapTreeRoot(tree);
+  if (ecc.isXOnlyPoint(internalKey) && equal(taprootOutput(internalKey, root).script, script)) {
+    return [];
+  }
+  const about = tree === undefined ? "internal-key" : "tap-tree";
+  return [{ about, detail: "the key and tree shown make another address than the output pays" }];
+}

@@ -1,0 +1,54 @@
+/**
+ * Money is a branded bigint. A float never holds an amount (stack.md: 18 of 100,000 balances were
+ * wrong under `Math.floor(a*p0/p1)`), and a brand keeps sats from being added to basis points.
+ */
+
+declare const unit: unique symbol;
+type Branded<Unit extends string> = bigint & { readonly [unit]: Unit };
+
+/** Satoshis, 0 to 21,000,000 BTC. */
+export type Sats = Branded<"sats">;
+/** Basis points: 10,000 are the whole. */
+export type Bps = Branded<"bps">;
+/** Fee rate in millisats per virtual byte, so that 1.5 sat/vB stays an integer. */
+export type MsatsPerVbyte = Branded<"msats/vB">;
+
+/** No output and no sum of outputs can hold more (Bitcoin's MAX_MONEY). */
+export const SATS_MAX = 2_100_000_000_000_000n;
+
+const BPS_WHOLE = 10_000n;
+
+/** The value as sats; throws a RangeError outside 0..21M BTC, which is a bug or a hostile input. */
+export function sats(value: bigint): Sats {
+  if (!isSats(value)) throw new RangeError(`${value} is not an amount of sats`);
+  return value;
+}
+
+export function isSats(value: bigint): value is Sats {
+  return value >= 0n && value <= SATS_MAX;
+}
+
+export function bps(value: bigint): Bps {
+  if (value < 0n || value > BPS_WHOLE) throw new RangeError(`${value} is not a share in bps`);
+  return value as Bps;
+}
+
+export function msatsPerVbyte(value: bigint): MsatsPerVbyte {
+  if (value < 0n) throw new RangeError(`${value} is not a fee rate`);
+  return value as MsatsPerVbyte;
+}
+
+/** A share of an amount, rounded down: used for caps, so the cap is never generous. */
+export function shareFloor(amount: bigint, share: Bps): bigint {
+  return (amount * share) / BPS_WHOLE;
+}
+
+/** The fee of a transaction at a rate, rounded up: a transaction never pays less than its rate. */
+export function feeCeil(vbytes: number, rate: MsatsPerVbyte): Sats {
+  return sats((BigInt(vbytes) * rate + 999n) / 1000n);
+}
+
+/** The rate that a fee comes to, rounded down to a millisat per virtual byte, as nodes do. */
+export function rateFloor(fee: bigint, vbytes: number): bigint {
+  return (fee * 1000n) / BigInt(vbytes);
+}

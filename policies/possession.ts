@@ -1,0 +1,37 @@
+/**
+ * Proof of possession: who brings a key to a vault shows that they hold its secret, so that nobody
+ * registers a key taken from elsewhere or made up of other keys (architecture section 3). The
+ * signature is BIP340 by the account's child 0/0 over a hash of its own domain, through the same
+ * call as a spend, and can never be a signature of a transaction.
+ */
+import * as ecc from "tiny-secp256k1";
+import { childOf, type ExtendedKey } from "./account-key.ts";
+import { taggedHash } from "./hash.ts";
+import { RECEIVE, type Role, type Vault } from "./vault.ts";
+
+/** What the holder of `role` signs: bound to the network, the role and every byte of the policy. */
+export function possessionText(vault: Vault, role: Role): string {
+  const { template, keys } = vault.document.policy;
+  return [vault.network, role, template, ...keys].join("\n");
+}
+
+export function possessionHash(text: string): Uint8Array {
+  return taggedHash("ballast/possession@1", new TextEncoder().encode(text));
+}
+
+/** The x-only key that proves, and the tweak that leads to it from the account's secret. */
+export function possessionKey(account: ExtendedKey): { xOnly: Uint8Array; tweak: Uint8Array } {
+  const branch = childOf(account, RECEIVE);
+  const child = childOf(branch, 0);
+  const tweak = ecc.privateAdd(branch.tweak, child.tweak);
+  if (tweak === null) throw new RangeError("path 0/0 cancels itself");
+  return { xOnly: child.publicKey.slice(1), tweak };
+}
+
+/** Whether `proof` shows that the holder of `role` has the key that the vault names. */
+export function provesPossession(vault: Vault, role: Role, proof: Uint8Array): boolean {
+  const holder = vault.holders.find((candidate) => candidate.role === role);
+  if (holder === undefined || proof.length !== 64) return false;
+  const { xOnly } = possessionKey(holder.key);
+  return ecc.verifySchnorr(possessionHash(possessionText(vault, role)), xOnly, proof);
+}

@@ -1,0 +1,95 @@
+/** Taproot outputs with one leaf: BIP341 commitments, BIP342 multisig, BIP350 addresses. */
+import { address as addresses, initEccLib } from "bitcoinjs-lib";
+import * as ecc from "tiny-secp256k1";
+import { taggedHash } from "./hash.ts";
+import { type Network, PARAMETERS } from "./network.ts";
+import { compare, concat, reader, sized, u8 } from "./wire.ts";
+
+initEccLib(ecc);
+
+/** BIP342 tapscript. Any other leaf version is unencumbered today: it would let anyone spend. */
+export const LEAF_VERSION = 0xc0;
+
+/**
+ * BIP341's point H with no known discrete logarithm: lift_x of SHA256 of the standard generator in
+ * uncompressed form. With H as internal key nobody can spend by key path.
+ */
+export const UNSPENDABLE = Uint8Array.from([
+  0x50, 0x92, 0x9b, 0x74, 0xc1, 0xa0, 0x49, 0x54, 0xb7, 0x8b, 0x4b, 0x60, 0x35, 0xe9, 0x7a, 0x5e,
+  0x07, 0x8a, 0x5a, 0x0f, 0x28, 0xec, 0x96, 0xd5, 0x47, 0xbf, 0xee, 0x9a, 0xce, 0x80, 0x3a, 0xc0,
+]);
+
+const OP_CHECKSIG = 0xac;
+const OP_CHECKSIGADD = 0xba;
+const OP_NUMEQUAL = 0x9c;
+/** OP_1 to OP_16 stand in a row. */
+const OP_NUMBER = 0x50;
+
+/** `multi_a(threshold, keys…)` in the order given (BIP387): CHECKSIG, then CHECKSIGADD each. */
+export function multiLeaf(threshold: number, keys: readonly Uint8Array[]): Uint8Array {
+  const pushes = keys.flatMap((key, i) => [sized(key), u8(i === 0 ? OP_CHECKSIG : OP_CHECKSIGADD)]);
+  return concat([...pushes, Uint8Array.of(OP_NUMBER + threshold, OP_NUMEQUAL)]);
+}
+
+export function leafHashOf(script: Uint8Array): Uint8Array {
+  return taggedHash("TapLeaf", u8(LEAF_VERSION), sized(script));
+}
+
+/**
+ * The Merkle root of OUT_TAP_TREE: depth, leaf version and script of each leaf in depth-first order
+ * (BIP371). The gate has checked that the leaves make one complete tree.
+ */
+export function tapTreeRoot(tree: Uint8Array): Uint8Array {
+  const r = reader(tree);
+  const open: { depth: number; hash: Uint8Array }[] = [];
+  while (r.left() > 0) {
+    let depth = r.u8();
+    let hash = taggedHash("TapLeaf", u8(r.u8()), sized(r.sized()));
+    for (let left = open.at(-1); left !== undefined && left.depth === depth; left = open.at(-1)) {
+      hash = taggedHash("TapBranch", ...[left.hash, hash].sort(compare));
+      depth -= 1;
+      open.pop();
+    }
+    open.push({ depth, hash });
+  }
+  const root = open[0];
+  if (root === undefined) throw new RangeError("a tree without leaves has no root");
+  return root.hash;
+}
+
+export interface TaprootOutput {
+  /** The scriptPubKey: OP_1 and the output key. */
+  readonly script: Uint8Array;
+  readonly controlBlock: Uint8Array;
+}
+
+/** The output that commits to `merkleRoot` under the internal key (BIP341 taproot_tweak_pubkey). */
+export function taprootOutput(internalKey: Uint8Array, merkleRoot: Uint8Array): TaprootOutput {
+  const tweaked = ecc.xOnlyPointAddTweak(
+    internalKey,
+    taggedHash("TapTweak", internalKey, merkleRoot),
+  );
+  if (tweaked === null) throw new RangeError("internal key and root make no output key");
+  return {
+    script: concat([Uint8Array.of(0x51, 0x20), tweaked.xOnlyPubkey]),
+    controlBlock: concat([u8(LEAF_VERSION | tweaked.parity), internalKey]),
+  };
+}
+
+/** The address that pays a script on a network, or null where there is none. */
+export function addressOf(script: Uint8Array, network: Network): string | null {
+  try {
+    return addresses.fromOutputScript(script, PARAMETERS[network].addresses);
+  } catch {
+    return null;
+  }
+}
+
+/** The script that an address pays, or null when it is no address of this network (BIP173/350). */
+export function scriptOf(address: string, network: Network): Uint8Array | null {
+  try {
+    return addresses.toOutputScript(address, PARAMETERS[network].addresses);
+  } catch {
+    return null;
+  }
+}
