@@ -1,0 +1,67 @@
+/** A `Key` over a token that keeps account keys sealed. It translates and decides nothing. */
+import { fingerprintOf, writeXpub } from "../../policies/account-key.ts";
+import { isApproval } from "../../policies/decide.ts";
+import { fromHex } from "../../policies/hash.ts";
+import type { Network } from "../../policies/network.ts";
+import { possessionHash, possessionKey } from "../../policies/possession.ts";
+import { KeyError } from "../key-error.ts";
+import type { Key } from "../signer.ts";
+import { chainCodeOf } from "./blob.ts";
+import type { SealedToken } from "./sealed.ts";
+import { TokenError } from "./token-error.ts";
+
+export interface TokenKeyOptions {
+  readonly token: SealedToken;
+  readonly network: Network;
+  /** The token's label, for logs. */
+  readonly name: string;
+}
+
+export function tokenKey({ token, network, name }: TokenKeyOptions): Key {
+  return {
+    name: `pkcs11:${name}`,
+    custody: "HSM-sealed, software-signed",
+    sign: async (approval) => {
+      if (!isApproval(approval)) {
+        throw new KeyError("not-approved", "no decision stands behind this");
+      }
+      const signatures = await inWords(
+        token.sign(
+          approval.inputs.map(({ account, tweak, sighash }) => ({
+            account,
+            tweak,
+            message: sighash,
+          })),
+        ),
+      );
+      return approval.inputs.map(({ input }, i) => ({
+        input,
+        signature: signatures[i] ?? new Uint8Array(0),
+      }));
+    },
+    provePossession: async (account, text) => {
+      const publicKey = fromHex(account);
+      const { tweak } = possessionKey({ publicKey, chainCode: chainCodeOf(publicKey) });
+      const message = possessionHash(text);
+      const [proof] = await inWords(token.sign([{ account, tweak, message }]));
+      return proof ?? new Uint8Array(0);
+    },
+    accountKey: async (label) => {
+      const { publicKey, chainCode } = await inWords(token.createAccount(label));
+      // Each vault's key is a root of its own: its origin is its own fingerprint and no path.
+      return `[${fingerprintOf(publicKey)}]${writeXpub({ publicKey, chainCode }, network)}`;
+    },
+    close: () => token.close(),
+  };
+}
+
+/** The token's faults as the key's, their words kept. */
+async function inWords<Value>(work: Promise<Value>): Promise<Value> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof TokenError)) throw error;
+    const code = error.code === "account-unknown" ? "unknown-account" : "unavailable";
+    throw new KeyError(code, error.message, { passing: error.passing, cause: error });
+  }
+}
