@@ -1,0 +1,67 @@
+/** The configuration of a signer process: one strict document, so that a typo stops the start. */
+import { readFileSync } from "node:fs";
+import { isAbsolute } from "node:path";
+import { parseDocument } from "yaml";
+import { z } from "zod";
+
+const path = z.string().refine(isAbsolute, { message: "must be an absolute path" });
+
+const schema = z.strictObject({
+  format: z.literal("ballast/signer@1"),
+  /** For people, in logs and on status pages. */
+  name: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
+  /** The law: a policy document. It names the network and the role. */
+  policy: path,
+  /** The signer's memory; made by provisioning, never by a start. */
+  journal: path,
+  /** `pkcs11:…` or `software:…`. */
+  key: z.string(),
+  /** Added to the environment of a token's process, for libraries configured that way. */
+  token_environment: z.record(z.string(), z.string()).default({}),
+  /** The signer's own node. */
+  node: z.strictObject({ url: z.url(), cookie: path.optional() }),
+  /** A file with the secret that the orchestrator presents: at least 32 characters. */
+  secret: path,
+  /** On loopback; 0 takes a free port. */
+  port: z.int().min(0).max(65_535).default(0),
+});
+
+export type SignerConfig = z.output<typeof schema>;
+
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+export function readSignerConfig(file: string): SignerConfig {
+  const parsed = schema.safeParse(readDocument(file));
+  if (parsed.success) return parsed.data;
+  const reasons = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  throw new ConfigError(`${file}: ${reasons.join("; ")}`);
+}
+
+/** YAML or JSON (which is YAML). Repeated keys are an error: the second would win unseen. */
+export function readDocument(file: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+    throw new ConfigError(`${file} cannot be read: ${code}`, { cause: error });
+  }
+  // The core schema has no tags that make objects; numbers stay as they are written.
+  const document = parseDocument(text, { uniqueKeys: true, schema: "core", strict: true });
+  const [fault] = [...document.errors, ...document.warnings];
+  if (fault !== undefined) throw new ConfigError(`${file}: ${fault.message.split("\n")[0]}`);
+  // Anchors could grow a small file without bound.
+  return document.toJS({ maxAliasCount: 0 });
+}
+
+const SECRET_CHARS_MIN = 32;
+
+export function readSecret(file: string): string {
+  const secret = readFileSync(file, "utf8").trim();
+  if (secret.length < SECRET_CHARS_MIN) {
+    throw new ConfigError(`${file} holds fewer than ${SECRET_CHARS_MIN} characters`);
+  }
+  return secret;
+}

@@ -1,0 +1,197 @@
+/**
+ * The guard: the whole path of a request in one function. Read, decide and claim in one
+ * transaction, sign, verify, record, release. A key is never asked before the claim is on the disk,
+ * and no signature leaves before it is verified and stored (architecture sections 3 and 4).
+ */
+import { createHash } from "node:crypto";
+import type { ChainView } from "../policies/chain-view.ts";
+import { type Approval, type Decision, decide, ruleIds } from "../policies/decide.ts";
+import type { SpendFacts } from "../policies/facts.ts";
+import { fromHex } from "../policies/hash.ts";
+import { readIntent, type SpendIntent } from "../policies/intent.ts";
+import type { Policy } from "../policies/policy.ts";
+import { field, IN, type Psbt, readPsbt, withFields, writePsbt } from "../policies/psbt.ts";
+import { chargeOf } from "../policies/rules.ts";
+import { outpoint } from "../policies/transaction.ts";
+import { CHANGE, type Vault, type VaultDocument } from "../policies/vault.ts";
+import { concat } from "../policies/wire.ts";
+import { BitcoindError } from "./bitcoind.ts";
+import type { Chain } from "./chain.ts";
+import type { CurvePool } from "./curve.ts";
+import type { Journal } from "./journal.ts";
+import { KeyError } from "./key-error.ts";
+import type { Key, Signer, SignOutcome, SignRequest } from "./signer.ts";
+import type { Vaults } from "./vaults.ts";
+
+export interface GuardParts {
+  readonly name: string;
+  readonly policy: Policy;
+  readonly key: Key;
+  readonly journal: Journal;
+  readonly vaults: Vaults;
+  readonly chain: Chain;
+  readonly curve: CurvePool;
+  /** Wall clock in milliseconds; the journal makes it monotone. */
+  readonly now: () => number;
+  readonly log: (event: string, fields: Readonly<Record<string, unknown>>) => void;
+}
+
+/** A Signer that judges every request by its own law before its key is asked. */
+export function guard(parts: GuardParts): Signer {
+  const { name, policy, journal, vaults, curve } = parts;
+  /** The same request at the same time is one request. */
+  const underWay = new Map<string, Promise<SignOutcome>>();
+
+  async function judge(intent: SpendIntent, psbt: Psbt, bytes: Uint8Array): Promise<Judged> {
+    const vault = vaults.byId(intent.vault);
+    const outpoints = psbt.tx.inputs.map(outpoint);
+    const [facts, chain] = await Promise.all([
+      curve.facts(bytes, documentsOf(vault)),
+      chainView(parts, outpoints),
+    ]);
+    const decision = journal.claim(
+      claimRequest(facts, intent, policy, chain, parts.now()),
+      (history) => decide({ facts, intent, policy, vault, history, chain }),
+    );
+    return { facts, decision };
+  }
+
+  async function signAndRecord(
+    request: string,
+    approval: Approval,
+  ): Promise<readonly Uint8Array[]> {
+    const digest = sha256(concat(approval.inputs.map(({ sighash }) => sighash)));
+    const known = journal.signatures(digest);
+    const signatures = known ?? (await signVerified(parts, approval));
+    const { intent, txid } = approval;
+    return journal.record({ request, digest, intent, txid, signatures });
+  }
+
+  async function answer(request: string, asked: SignRequest, psbt: Psbt): Promise<SignOutcome> {
+    const before = journal.answered(request);
+    const intent = readIntent(asked.intent);
+    if (before !== null) {
+      const signatures = journal.signatures(before);
+      const facts = await curve.facts(asked.psbt, documentsOf(vaults.byId(intent.vault)));
+      if (signatures !== null) return signed(psbt, facts, policy, signatures);
+    }
+    const { facts, decision } = await judge(intent, psbt, asked.psbt);
+    if (decision.kind !== "approved") {
+      const rules = decision.violations.map(({ rule }) => rule);
+      parts.log(`spend ${decision.kind}`, { intent: intent.id, txid: facts.txid, rules });
+      return { kind: decision.kind, violations: decision.violations };
+    }
+    const signatures = await signAndRecord(request, decision.approval);
+    parts.log("spend signed", {
+      intent: intent.id,
+      txid: facts.txid,
+      sats: String(facts.externalSats),
+      feeSats: String(facts.feeSats),
+    });
+    return signed(psbt, facts, policy, signatures);
+  }
+
+  return {
+    name,
+    role: policy.role,
+    sign: async (asked) => {
+      // Private copies: what was judged is what is signed, whoever still holds the buffer.
+      const mine = { intent: structuredClone(asked.intent), psbt: Uint8Array.from(asked.psbt) };
+      const psbt = readPsbt(mine.psbt);
+      const request = sha256(concat([fromHex(readIntent(mine.intent).id), mine.psbt]));
+      const running = underWay.get(request);
+      if (running !== undefined) return await running;
+      const answering = answer(request, mine, psbt).finally(() => underWay.delete(request));
+      underWay.set(request, answering);
+      return await answering;
+    },
+  };
+}
+
+function documentsOf(vault: Vault | null): readonly VaultDocument[] {
+  return vault === null ? [] : [vault.document];
+}
+
+interface Judged {
+  readonly facts: SpendFacts;
+  readonly decision: Decision;
+}
+
+/** Null when the signer's node does not answer: a rule holds the spend then. */
+async function chainView(
+  { chain, log }: GuardParts,
+  outpoints: readonly string[],
+): Promise<ChainView | null> {
+  try {
+    return await chain.view(outpoints);
+  } catch (error) {
+    if (!(error instanceof BitcoindError)) throw error;
+    log("chain view missing", { code: error.code, detail: error.message });
+    return null;
+  }
+}
+
+function claimRequest(
+  facts: SpendFacts,
+  intent: SpendIntent,
+  policy: Policy,
+  chain: ChainView | null,
+  wall: number,
+) {
+  const change = facts.outputs.flatMap(({ coin }) => (coin?.branch === CHANGE ? coin.index : []));
+  return {
+    spend: {
+      intent: intent.id,
+      purpose: intent.purpose,
+      vault: intent.vault,
+      txid: facts.txid,
+      outpoints: facts.inputs.map((input) => input.outpoint),
+      sats: chargeOf(facts),
+      changeIndex: change.length === 0 ? null : Math.max(...change),
+    },
+    policy,
+    wall,
+    height: chain?.height ?? 0,
+    medianTimeMs: (chain?.medianTime ?? 0) * 1000,
+  };
+}
+
+/** Signatures of the key, every one verified under the registered key and our own hash. */
+async function signVerified(
+  { key, curve, log, name }: GuardParts,
+  approval: Approval,
+): Promise<readonly Uint8Array[]> {
+  const made = await key.sign(approval);
+  const jobs = approval.inputs.map(({ input, sighash, xOnly }) => {
+    const signature = made.find((candidate) => candidate.input === input)?.signature;
+    return { message: sighash, xOnly, signature: signature ?? new Uint8Array(0) };
+  });
+  if (made.length !== jobs.length || !(await curve.verify(jobs))) {
+    log("ALARM unverified signature", { key: key.name, txid: approval.txid });
+    throw new KeyError("unverified", `${name}: the key returned a signature that does not verify`);
+  }
+  return jobs.map(({ signature }) => signature);
+}
+
+function signed(
+  psbt: Psbt,
+  facts: SpendFacts,
+  policy: Policy,
+  signatures: readonly Uint8Array[],
+): SignOutcome {
+  const inputs = psbt.inputs.map((map, i) => {
+    const signing = facts.inputs[i]?.signing;
+    const key = signing?.keys.find(({ role }) => role === policy.role);
+    const signature = signatures[i];
+    if (signing === undefined || signing === null || key === undefined || signature === undefined) {
+      throw new Error(`BUG: no signature for input ${i}`);
+    }
+    const keyData = concat([key.xOnly, signing.leafHash]);
+    return withFields(map, [field(IN.TAP_SCRIPT_SIG, signature, keyData)]);
+  });
+  return { kind: "signed", psbt: writePsbt({ ...psbt, inputs }), rules: ruleIds };
+}
+
+function sha256(bytes: Uint8Array<ArrayBuffer>): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

@@ -1,0 +1,37 @@
+/** One URI, one key. The scheme says where the secret is; nothing falls back to another. */
+import type { Network } from "../policies/network.ts";
+import type { CurvePool } from "./curve.ts";
+import { KeyError } from "./key-error.ts";
+import { tokenKey } from "./pkcs11/key.ts";
+import { openSealedToken } from "./pkcs11/sealed.ts";
+import { parsePkcs11Uri } from "./pkcs11/uri.ts";
+import type { Key } from "./signer.ts";
+import { openSoftwareKey } from "./software.ts";
+
+export interface OpenKeyOptions {
+  readonly network: Network;
+  readonly curve: CurvePool;
+  /** Added to the environment of a token's process, where its library is configured by it. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly log: (event: string, fields: Record<string, unknown>) => void;
+}
+
+/** Opens `software:/path/to/key.json` or `pkcs11:token=…?module-path=…`. */
+export async function openKey(uri: string, options: OpenKeyOptions): Promise<Key> {
+  const scheme = uri.slice(0, uri.indexOf(":") + 1);
+  switch (scheme) {
+    case "software:":
+      return openSoftwareKey({ file: uri.slice(scheme.length), ...options });
+    case "pkcs11:": {
+      const { network, env, log } = options;
+      const token = await openSealedToken({ uri, network, log, ...(env && { env }) });
+      const { token: label, serial } = parsePkcs11Uri(uri);
+      return tokenKey({ token, network, name: label ?? serial ?? "" });
+    }
+    default:
+      throw new KeyError(
+        "unsupported",
+        `no key can be opened by "${scheme || uri.slice(0, 12)}": expected software: or pkcs11:`,
+      );
+  }
+}

@@ -1,0 +1,83 @@
+/** Puts a signer together: law, memory, key, chain and guard. Used by the service and by stations. */
+import type { Network } from "../policies/network.ts";
+import { readPolicy } from "../policies/policy.ts";
+import { openBitcoind } from "./bitcoind.ts";
+import { openChain } from "./chain.ts";
+import { readDocument, type SignerConfig } from "./config.ts";
+import { openCurvePool } from "./curve.ts";
+import { guard } from "./guard.ts";
+import { openJournal } from "./journal.ts";
+import { openKey } from "./open.ts";
+import { selfTest } from "./self-test.ts";
+import type { Key, Registers, Signer } from "./signer.ts";
+import { openVaults } from "./vaults.ts";
+import type { SignerStatus } from "./wire.ts";
+
+export interface SigningRoom extends Signer, Registers {
+  readonly key: Key;
+  readonly status: () => SignerStatus;
+  readonly close: () => Promise<void>;
+}
+
+export type RoomLog = (event: string, fields: Readonly<Record<string, unknown>>) => void;
+
+/** As `getblockchaininfo` names the networks. */
+const CHAINS: Readonly<Record<Network, string>> = {
+  bitcoin: "main",
+  testnet: "test",
+  signet: "signet",
+  regtest: "regtest",
+};
+
+/** Opens everything or throws; what was opened before the fault is closed again. */
+export async function openSigningRoom(
+  config: Omit<SignerConfig, "format" | "secret" | "port">,
+  log: RoomLog,
+): Promise<SigningRoom> {
+  selfTest();
+  const policy = readPolicy(readDocument(config.policy));
+  const { network, role } = policy;
+  const journal = openJournal({ file: config.journal, network, role });
+  const curve = openCurvePool();
+  const { cookie } = config.node;
+  const rpc = openBitcoind({ url: config.node.url, ...(cookie && { cookieFile: cookie }) });
+  const closeRest = async () => {
+    rpc.close();
+    await curve.close();
+    journal.close();
+  };
+  let key: Key;
+  try {
+    key = await openKey(config.key, { network, curve, env: config.token_environment, log });
+  } catch (error) {
+    await closeRest();
+    throw error;
+  }
+  const now = () => Date.now();
+  const vaults = openVaults({ journal, policy, key, now });
+  const chain = openChain({ rpc, chain: CHAINS[network] });
+  const parts = { name: config.name, policy, key, journal, vaults, chain, curve, now, log };
+  return {
+    ...guard(parts),
+    key,
+    accountKey: (label) => key.accountKey(label),
+    registerVault: (registration) => vaults.register(registration),
+    status: () => {
+      const { claims, decisions } = journal.counts();
+      return {
+        name: config.name,
+        role,
+        custody: key.custody,
+        policy: { name: policy.name, version: policy.version, hash: policy.hash },
+        paused: journal.paused(),
+        vaults: vaults.count(),
+        claims,
+        decisions,
+      };
+    },
+    close: async () => {
+      await key.close();
+      await closeRest();
+    },
+  };
+}

@@ -1,0 +1,71 @@
+/**
+ * The two interfaces of the signing room. A `Signer` is asked and may refuse; a `Key` uses a secret
+ * and cannot judge. The orchestrator sees signers only; only a guard sees a key.
+ */
+import type { Approval, Violation } from "../policies/decide.ts";
+import type { IntentDocument } from "../policies/intent.ts";
+import type { RuleId } from "../policies/rules.ts";
+import type { Role, VaultDocument } from "../policies/vault.ts";
+
+export interface SignRequest {
+  readonly intent: IntentDocument;
+  /** PSBT bytes, v0 or v2. The signer reads the facts from them itself. */
+  readonly psbt: Uint8Array;
+}
+
+export type SignOutcome =
+  | {
+      readonly kind: "signed";
+      /** The PSBT asked with the signer's signatures added; the same request gets the same bytes. */
+      readonly psbt: Uint8Array;
+      /** The rules that were asked, all of which agreed. */
+      readonly rules: readonly RuleId[];
+    }
+  /** The law says no, or not yet; nothing was signed. */
+  | { readonly kind: "refused" | "held"; readonly violations: readonly Violation[] };
+
+/** What the orchestrator sees: it can ask, and it can be refused. Local or remote alike. */
+export interface Signer {
+  readonly name: string;
+  readonly role: Role;
+  readonly sign: (request: SignRequest) => Promise<SignOutcome>;
+}
+
+export type RegisterOutcome =
+  | { readonly kind: "registered"; readonly vault: string }
+  | { readonly kind: "refused"; readonly reasons: readonly string[] };
+
+export interface VaultRegistration {
+  readonly vault: VaultDocument;
+  /** By role: proof that its holder has the key, see policies/possession.ts. Hex. */
+  readonly proofs: Readonly<Partial<Record<Role, string>>>;
+}
+
+/** A signer that takes part in new vaults: it makes its key, then checks the finished policy. */
+export interface Registers {
+  /** An account key with origin for a new vault; the same label gets the same key. */
+  readonly accountKey: (label: string) => Promise<string>;
+  /** Refuses what would not be a safe 2-of-3, and any holder who does not prove possession. */
+  readonly registerVault: (registration: VaultRegistration) => Promise<RegisterOutcome>;
+}
+
+/** One signature of an approved input. */
+export interface InputSignature {
+  readonly input: number;
+  /** 64 bytes, BIP340. */
+  readonly signature: Uint8Array;
+}
+
+/** What a device or token implements: it uses secrets, and decides nothing. */
+export interface Key {
+  readonly name: string;
+  /** How the secret is kept, said plainly on status pages and in logs. */
+  readonly custody: string;
+  /** Signatures for every input of the approval, in its order. */
+  readonly sign: (approval: Approval) => Promise<readonly InputSignature[]>;
+  /** Proof of possession over a text: a signature that can never be one of a transaction. */
+  readonly provePossession: (account: string, text: string) => Promise<Uint8Array>;
+  /** The account key of a label, made on first use: key information with origin. */
+  readonly accountKey: (label: string) => Promise<string>;
+  readonly close: () => Promise<void>;
+}

@@ -1,0 +1,107 @@
+/**
+ * The vaults that this signer has checked and registered: the only ones it signs for. The table
+ * lies in the journal's file, this file alone writes it.
+ */
+import { fromHex, hex } from "../policies/hash.ts";
+import type { Policy } from "../policies/policy.ts";
+import { possessionText, provesPossession } from "../policies/possession.ts";
+import { readVault, type Vault, VaultError } from "../policies/vault.ts";
+import type { Journal } from "./journal.ts";
+import { KeyError } from "./key-error.ts";
+import type { Key, RegisterOutcome, VaultRegistration } from "./signer.ts";
+
+export interface Vaults {
+  readonly byId: (id: string) => Vault | null;
+  readonly register: (registration: VaultRegistration) => Promise<RegisterOutcome>;
+  readonly count: () => number;
+}
+
+export interface VaultsOptions {
+  readonly journal: Journal;
+  readonly policy: Policy;
+  readonly key: Key;
+  readonly now: () => number;
+}
+
+/** Parsed vaults kept in memory; parsing one costs about a millisecond. */
+const REMEMBERED_MAX = 10_000;
+
+export function openVaults({ journal, policy, key, now }: VaultsOptions): Vaults {
+  const select = journal.database.prepare<[string], { document: string }>(
+    "SELECT document FROM vaults WHERE id = ?",
+  );
+  const insert = journal.database.prepare(
+    "INSERT INTO vaults VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+  );
+  const counted = journal.database.prepare<[], { count: bigint }>(
+    "SELECT count(*) AS count FROM vaults",
+  );
+  const remembered = new Map<string, Vault>();
+
+  function byId(id: string): Vault | null {
+    const known = remembered.get(id);
+    if (known !== undefined) return known;
+    const row = select.get(id);
+    if (row === undefined) return null;
+    const vault = readVault(JSON.parse(row.document));
+    if (remembered.size >= REMEMBERED_MAX) remembered.clear();
+    remembered.set(id, vault);
+    return vault;
+  }
+
+  async function register(registration: VaultRegistration): Promise<RegisterOutcome> {
+    let vault: Vault;
+    try {
+      vault = readVault(registration.vault);
+    } catch (error) {
+      if (error instanceof VaultError) return { kind: "refused", reasons: error.reasons };
+      throw error;
+    }
+    const known = byId(vault.id);
+    // The id covers template and keys; name and roles must not change under it either.
+    if (known !== null && JSON.stringify(known.document) === JSON.stringify(vault.document)) {
+      return { kind: "registered", vault: vault.id };
+    }
+    const reasons = [
+      ...(known === null ? [] : ["this policy is registered with another name or other holders"]),
+      ...(vault.network === policy.network ? [] : [`this signer is on ${policy.network}`]),
+      ...missingProofs(vault, policy, registration.proofs),
+      ...(await ownKeyMissing(vault, policy, key)),
+    ];
+    if (reasons.length > 0) return { kind: "refused", reasons };
+    insert.run(vault.id, JSON.stringify(vault.document), now());
+    return { kind: "registered", vault: vault.id };
+  }
+
+  return { byId, register, count: () => Number(counted.get()?.count ?? 0n) };
+}
+
+function missingProofs(
+  vault: Vault,
+  policy: Policy,
+  proofs: VaultRegistration["proofs"],
+): readonly string[] {
+  return vault.holders
+    .filter(({ role }) => role !== policy.role)
+    .flatMap(({ role }) => {
+      const proof = proofs[role];
+      if (proof === undefined) return [`the ${role} has not proven possession of the key`];
+      const valid = /^[0-9a-f]{128}$/.test(proof) && provesPossession(vault, role, fromHex(proof));
+      return valid ? [] : [`the ${role}'s proof of possession does not verify`];
+    });
+}
+
+/** The signer finds its own key in the policy by using it: what works now works for a spend. */
+async function ownKeyMissing(vault: Vault, policy: Policy, key: Key): Promise<readonly string[]> {
+  const own = vault.holders.find(({ role }) => role === policy.role);
+  if (own === undefined) return [`the vault has no key of the ${policy.role}`];
+  try {
+    const account = hex(own.key.publicKey);
+    const proof = await key.provePossession(account, possessionText(vault, policy.role));
+    if (provesPossession(vault, policy.role, proof)) return [];
+    return [`the ${policy.role}'s key in this vault is not the one that this signer holds`];
+  } catch (error) {
+    if (!(error instanceof KeyError) || error.code !== "unknown-account") throw error;
+    return [`the ${policy.role}'s key in this vault is not one of this signer's`];
+  }
+}

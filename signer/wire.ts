@@ -1,0 +1,66 @@
+/** What travels between a signer's server and its remote client: JSON with a strict schema. */
+import { base64 } from "@scure/base";
+import { z } from "zod";
+import { ruleIds } from "../policies/decide.ts";
+import { intentSchema } from "../policies/intent.ts";
+import { PSBT_BYTES_MAX } from "../policies/psbt.ts";
+import { ROLES, vaultSchema } from "../policies/vault.ts";
+
+/** Text of a PSBT of the largest size, and an intent beside it. */
+export const BODY_BYTES_MAX = Math.ceil(PSBT_BYTES_MAX / 3) * 4 + 64 * 1024;
+
+const psbt = z.string().transform((text, context) => {
+  try {
+    return base64.decode(text);
+  } catch {
+    context.addIssue({ code: "custom", message: "is not base64" });
+    return z.NEVER;
+  }
+});
+
+export const signBody = z.strictObject({ intent: intentSchema, psbt });
+export const accountBody = z.strictObject({ label: z.string().min(1).max(64) });
+export const vaultBody = z.strictObject({
+  vault: vaultSchema,
+  proofs: z.partialRecord(z.enum(ROLES), z.string().max(128)),
+});
+
+const rule = z.enum(ruleIds as [(typeof ruleIds)[number], ...(typeof ruleIds)[number][]]);
+const violation = z.strictObject({
+  rule,
+  detail: z.string(),
+  retry: z.string().exactOptional(),
+});
+
+export const signAnswer = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("signed"), psbt, rules: z.array(rule) }),
+  z.strictObject({ kind: z.enum(["refused", "held"]), violations: z.array(violation) }),
+]);
+export const accountAnswer = z.strictObject({ key: z.string() });
+export const vaultAnswer = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("registered"), vault: z.string() }),
+  z.strictObject({ kind: z.literal("refused"), reasons: z.array(z.string()) }),
+]);
+
+/** What a signer says of itself on its status endpoint. */
+export const statusAnswer = z.strictObject({
+  name: z.string(),
+  role: z.enum(ROLES),
+  custody: z.string(),
+  policy: z.strictObject({ name: z.string(), version: z.int(), hash: z.string() }),
+  paused: z.boolean(),
+  vaults: z.int(),
+  claims: z.int(),
+  decisions: z.int(),
+});
+export type SignerStatus = z.output<typeof statusAnswer>;
+
+/** RFC 9457. */
+export const problemBody = z.object({
+  title: z.string(),
+  status: z.int(),
+  code: z.string(),
+  detail: z.string(),
+  retryable: z.boolean(),
+});
+export type Problem = z.output<typeof problemBody>;
