@@ -1,0 +1,16 @@
+/** `npx ballast …`: each verb in a file of its own. */
+import { Command } from "commander";
+import { addExplain } from "./explain.ts";
+import { addVault } from "./vault.ts";
+
+const program = new Command("ballast")
+  .description("Hold bitcoin at a stable dollar value: signers that decide before they sign.")
+  .configureHelp({ showGlobalOptions: true })
+  .showHelpAfterError("(ballast --help shows all commands)")
+  // Wrong usage is malformed input, exit 2; 3 and 4 are verdicts.
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+
+addExplain(program);
+addVault(program);
+
+await program.parseAsync();

@@ -1,0 +1,130 @@
+/** `ballast vault`: put a vault together from three keys, and show what it derives. */
+import type { Command } from "commander";
+import { AccountKeyError } from "../policies/account-key.ts";
+import { hex } from "../policies/hash.ts";
+import { NETWORKS, type Network } from "../policies/network.ts";
+import { addressOf } from "../policies/taproot.ts";
+import {
+  CHANGE,
+  composeVault,
+  descriptorOf,
+  followsConvention,
+  isProvablyUnspendable,
+  RECEIVE,
+  type Role,
+  readVault,
+  vaultScripts,
+} from "../policies/vault.ts";
+import { InputError, parsed, readDocumentFile, withInput } from "./input.ts";
+
+interface ComposeOptions {
+  readonly network: string;
+  readonly name: string;
+  readonly user?: string;
+  readonly lsp: string;
+  readonly trustee: string;
+  readonly secondTrustee?: string;
+}
+
+export function addVault(program: Command): void {
+  const vault = program.command("vault").description("Compose and show 2-of-3 Taproot vaults.");
+  vault
+    .command("compose")
+    .description("Print a vault document made of three account keys, [origin]xpub each.")
+    .requiredOption("--network <network>", NETWORKS.join(", "))
+    .requiredOption("--name <name>", "name of the wallet policy, shown on devices")
+    .option("--user <key>", "the user's account key (a user vault)")
+    .requiredOption("--lsp <key>", "the LSP's account key")
+    .requiredOption("--trustee <key>", "the trustee's account key")
+    .option("--second-trustee <key>", "the second trustee's account key (a house vault)")
+    .action((options: ComposeOptions) => {
+      withInput(false, () => {
+        console.log(JSON.stringify(compose(options), null, 2));
+        return 0;
+      });
+    });
+  vault
+    .command("show <file>")
+    .description("Show a vault's descriptor, its proof of an unspendable key path, and addresses.")
+    .option("--count <n>", "addresses a branch", "3")
+    .option("--json", "print one JSON object")
+    .action((file: string, options: { count: string; json?: boolean }) => {
+      withInput(options.json === true, () => {
+        const shown = show(file, Number(options.count));
+        console.log(options.json === true ? JSON.stringify(shown) : inWords(shown));
+        return 0;
+      });
+    });
+}
+
+function compose(options: ComposeOptions) {
+  const network = NETWORKS.find((candidate) => candidate === options.network);
+  if (network === undefined) throw new InputError("network", `no network ${options.network}`);
+  const keys: Partial<Record<Role, string>> = {
+    lsp: options.lsp,
+    trustee: options.trustee,
+    ...(options.user && { user: options.user }),
+    ...(options.secondTrustee && { "second-trustee": options.secondTrustee }),
+  };
+  const holders = Object.entries(keys).map(([role, key]) => ({ role: role as Role, key }));
+  try {
+    const kind = options.user === undefined ? "treasury" : "user";
+    const document = composeVault({ network, kind, name: options.name, holders });
+    readVault(document);
+    return document;
+  } catch (error) {
+    if (error instanceof AccountKeyError) throw new InputError("key", error.message);
+    if (error instanceof Error && "reasons" in error) throw new InputError("vault", error.message);
+    throw error;
+  }
+}
+
+/** Deriving is quick, but nobody reads more. */
+const COUNT_MAX = 1_000;
+
+function show(file: string, count: number) {
+  if (!Number.isInteger(count) || count < 0 || count > COUNT_MAX) {
+    throw new InputError("count", `--count takes 0 to ${COUNT_MAX}`);
+  }
+  const document = readDocumentFile("vault", file);
+  const vault = parsed("vault", file, () => readVault(document));
+  const scripts = vaultScripts(vault);
+  const addresses = (branch: typeof RECEIVE | typeof CHANGE, network: Network) =>
+    Array.from({ length: count }, (_, index) => {
+      const { script, leaf } = scripts.at(branch, index);
+      return { branch, index, address: addressOf(script, network), leaf: hex(leaf) };
+    });
+  return {
+    id: vault.id,
+    network: vault.network,
+    kind: vault.kind,
+    name: vault.document.policy.name,
+    template: vault.document.policy.template,
+    descriptor: descriptorOf(vault),
+    keyPathUnspendable: isProvablyUnspendable(vault.internal),
+    chainCodeByConvention: followsConvention(vault),
+    holders: vault.holders.map(({ role, key }) => ({ role, key: key.text })),
+    receive: addresses(RECEIVE, vault.network),
+    change: addresses(CHANGE, vault.network),
+  };
+}
+
+function inWords(shown: ReturnType<typeof show>): string {
+  const line = ({ branch, index, address }: (typeof shown.receive)[number]) =>
+    `  /${branch}/${index}  ${address}`;
+  return [
+    `${shown.name}: ${shown.kind} vault ${shown.id} on ${shown.network}`,
+    shown.descriptor,
+    shown.keyPathUnspendable
+      ? "The key path is dead: the internal key is BIP341's point H, whose secret nobody knows."
+      : "The key path is NOT provably dead.",
+    shown.chainCodeByConvention
+      ? "Its chain code follows the public convention: anyone recomputes it from the three keys."
+      : "Its chain code does not follow the public convention (this is harmless).",
+    ...shown.holders.map(({ role, key }) => `  ${role}: ${key}`),
+    "Addresses",
+    ...shown.receive.map(line),
+    "Change",
+    ...shown.change.map(line),
+  ].join("\n");
+}
