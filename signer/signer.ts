@@ -32,7 +32,12 @@ export interface Signer {
 }
 
 export type RegisterOutcome =
-  | { readonly kind: "registered"; readonly vault: string }
+  | {
+      readonly kind: "registered";
+      readonly vault: string;
+      /** This signer's own proof of possession, in hex: the other holders ask for it. */
+      readonly proof: string;
+    }
   | { readonly kind: "refused"; readonly reasons: readonly string[] };
 
 export interface VaultRegistration {

@@ -59,18 +59,19 @@ export function openVaults({ journal, policy, key, now }: VaultsOptions): Vaults
     }
     const known = byId(vault.id);
     // The id covers template and keys; name and roles must not change under it either.
-    if (known !== null && JSON.stringify(known.document) === JSON.stringify(vault.document)) {
-      return { kind: "registered", vault: vault.id };
-    }
+    const again = known !== null && sameDocument(known, vault);
+    const own = await ownProof(vault, policy, key);
     const reasons = [
-      ...(known === null ? [] : ["this policy is registered with another name or other holders"]),
+      ...(known === null || again
+        ? []
+        : ["this policy is registered with another name or other holders"]),
       ...(vault.network === policy.network ? [] : [`this signer is on ${policy.network}`]),
-      ...missingProofs(vault, policy, registration.proofs),
-      ...(await ownKeyMissing(vault, policy, key)),
+      ...(again ? [] : missingProofs(vault, policy, registration.proofs)),
+      ...(own.kind === "none" ? [own.reason] : []),
     ];
-    if (reasons.length > 0) return { kind: "refused", reasons };
+    if (reasons.length > 0 || own.kind === "none") return { kind: "refused", reasons };
     insert.run(vault.id, JSON.stringify(vault.document), now());
-    return { kind: "registered", vault: vault.id };
+    return { kind: "registered", vault: vault.id, proof: hex(own.proof) };
   }
 
   return { byId, register, count: () => Number(counted.get()?.count ?? 0n) };
@@ -91,17 +92,25 @@ function missingProofs(
     });
 }
 
+type OwnProof =
+  | { readonly kind: "proof"; readonly proof: Uint8Array }
+  | { readonly kind: "none"; readonly reason: string };
+
 /** The signer finds its own key in the policy by using it: what works now works for a spend. */
-async function ownKeyMissing(vault: Vault, policy: Policy, key: Key): Promise<readonly string[]> {
+async function ownProof(vault: Vault, policy: Policy, key: Key): Promise<OwnProof> {
+  const none = (reason: string): OwnProof => ({ kind: "none", reason });
   const own = vault.holders.find(({ role }) => role === policy.role);
-  if (own === undefined) return [`the vault has no key of the ${policy.role}`];
+  if (own === undefined) return none(`the vault has no key of the ${policy.role}`);
   try {
     const account = hex(own.key.publicKey);
     const proof = await key.provePossession(account, possessionText(vault, policy.role));
-    if (provesPossession(vault, policy.role, proof)) return [];
-    return [`the ${policy.role}'s key in this vault is not the one that this signer holds`];
+    if (provesPossession(vault, policy.role, proof)) return { kind: "proof", proof };
   } catch (error) {
     if (!(error instanceof KeyError) || error.code !== "unknown-account") throw error;
-    return [`the ${policy.role}'s key in this vault is not one of this signer's`];
   }
+  return none(`the ${policy.role}'s key in this vault is not one that this signer holds`);
+}
+
+function sameDocument(a: Vault, b: Vault): boolean {
+  return JSON.stringify(a.document) === JSON.stringify(b.document);
 }

@@ -38,7 +38,7 @@ export const signAnswer = z.discriminatedUnion("kind", [
 ]);
 export const accountAnswer = z.strictObject({ key: z.string() });
 export const vaultAnswer = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("registered"), vault: z.string() }),
+  z.strictObject({ kind: z.literal("registered"), vault: z.string(), proof: z.string() }),
   z.strictObject({ kind: z.literal("refused"), reasons: z.array(z.string()) }),
 ]);
 
