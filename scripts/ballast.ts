@@ -1,6 +1,7 @@
 /** `npx ballast …`: each verb in a file of its own. */
 import { Command } from "commander";
 import { addExplain } from "./explain.ts";
+import { addRules } from "./rules.ts";
 import { addVault } from "./vault.ts";
 
 const program = new Command("ballast")
@@ -11,6 +12,7 @@ const program = new Command("ballast")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
 addExplain(program);
+addRules(program);
 addVault(program);
 
 await program.parseAsync();
