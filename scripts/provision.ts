@@ -1,0 +1,125 @@
+/**
+ * Makes what a private regtest system needs, once: token, journals, secrets, configurations. What is
+ * there already stays as it is, so that an interrupted start goes on where it stopped.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createJournal } from "../signer/journal.ts";
+import { initKek } from "../signer/pkcs11/sealed.ts";
+import { findSoftHsm, provisionSoftHsm } from "../signer/pkcs11/softhsm.ts";
+import { createSoftwareKey } from "../signer/software.ts";
+import type { Regtest } from "./regtest.ts";
+
+export interface Provisioned {
+  /** Configuration files of the two services. */
+  readonly signerConfig: string;
+  readonly orchestratorConfig: string;
+  /** The bearer token of the orchestrator's API. */
+  readonly apiToken: string;
+  /** The people of the tour: software keys, for trials only. */
+  readonly people: Readonly<Record<"user" | "trustee", Person>>;
+}
+
+export interface Person {
+  readonly key: string;
+  readonly journal: string;
+  readonly policy: string;
+}
+
+/** A part that the machine lacks, with what to install. */
+export class MissingPartError extends Error {
+  override readonly name = "MissingPartError";
+}
+
+const NETWORK = "regtest";
+const TOKEN_LABEL = "ballast-lsp";
+
+/** The root of the project, where the policies are. */
+const ROOT = join(import.meta.dirname, "..");
+
+export interface ProvisionOptions {
+  readonly data: string;
+  readonly node: Regtest;
+  /** Ports of the two services, kept from start to start. */
+  readonly ports: { readonly signer: number; readonly api: number };
+}
+
+export async function provision({ data, node, ports }: ProvisionOptions): Promise<Provisioned> {
+  if (findSoftHsm() === null) {
+    throw new MissingPartError(
+      "SoftHSM is missing: install the package softhsm2 (Debian, Ubuntu), softhsm (Fedora, Homebrew), then start again",
+    );
+  }
+  const folder = (name: string) => {
+    const path = join(data, name);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return path;
+  };
+  const signer = folder("signer");
+  const token = await provisionSoftHsm({ dir: folder("token"), label: TOKEN_LABEL });
+  await initKek({ uri: token.uri, network: NETWORK, env: token.env });
+  once(join(signer, "journal.db"), (file) =>
+    createJournal({ file, network: NETWORK, role: "lsp" }),
+  );
+  const signerSecret = secret(join(signer, "secret"));
+  const signerConfig = write(join(signer, "config.json"), {
+    format: "ballast/signer@1",
+    name: "lsp",
+    policy: join(ROOT, "policies", "lsp.regtest.yaml"),
+    journal: join(signer, "journal.db"),
+    key: token.uri,
+    token_environment: token.env,
+    node: { url: node.url, cookie: node.cookieFile },
+    secret: signerSecret,
+    port: ports.signer,
+  });
+
+  const orchestrator = folder("orchestrator");
+  const apiToken = secret(join(orchestrator, "api-token"));
+  const orchestratorConfig = write(join(orchestrator, "config.json"), {
+    format: "ballast/orchestrator@1",
+    network: NETWORK,
+    store: join(orchestrator, "ballast.db"),
+    node: { url: node.url, cookie: node.cookieFile },
+    signer: { url: `http://127.0.0.1:${ports.signer}`, secret: signerSecret },
+    token: apiToken,
+    port: ports.api,
+    // One block is one confirmation on a chain that only we mine.
+    confirmations: 1,
+    fees: { sat_per_vbyte_min: 1, sat_per_vbyte_max: 100 },
+    pace_ms: 200,
+  });
+  return {
+    signerConfig,
+    orchestratorConfig,
+    apiToken: readFileSync(apiToken, "utf8").trim(),
+    people: { user: person("user", folder), trustee: person("trustee", folder) },
+  };
+}
+
+function person(name: "user" | "trustee", folder: (name: string) => string): Person {
+  const home = folder(name);
+  const key = once(join(home, "key.json"), (file) => createSoftwareKey(file, NETWORK, ["tour"]));
+  const journal = once(join(home, "journal.db"), (file) =>
+    createJournal({ file, network: NETWORK, role: name }),
+  );
+  return { key, journal, policy: join(ROOT, "policies", `${name}.regtest.yaml`) };
+}
+
+function once(file: string, make: (file: string) => void): string {
+  if (!existsSync(file)) make(file);
+  return file;
+}
+
+/** 256 random bits, readable by the owner alone. */
+function secret(file: string): string {
+  return once(file, (path) =>
+    writeFileSync(path, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600, flag: "wx" }),
+  );
+}
+
+function write(file: string, content: unknown): string {
+  writeFileSync(file, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
+  return file;
+}
