@@ -31,7 +31,8 @@ const STOP_MS = 15_000;
 
 export async function startService({ name, command, log }: ServiceOptions): Promise<Service> {
   const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), ...command], {
-    stdio: ["ignore", "pipe", "pipe"],
+    // The open pipe to its standard input tells the service that we are alive.
+    stdio: ["pipe", "pipe", "pipe"],
     // Ctrl-C goes to the whole group of a terminal; services are stopped in order instead.
     detached: true,
   });

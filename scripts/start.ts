@@ -76,7 +76,7 @@ async function main(): Promise<void> {
   function service(name: string, config: string): Promise<Service> {
     const main = join(import.meta.dirname, "..", name, "main.ts");
     const log = join(data, name, "log");
-    return startService({ name, command: [main, "--config", config], log });
+    return startService({ name, command: [main, "--config", config, "--with-parent"], log });
   }
 }
 

@@ -8,16 +8,20 @@ import { readSecret, readSignerConfig } from "./config.ts";
 import { openSigningRoom } from "./room.ts";
 import { serveSigner } from "./server.ts";
 
-const HELP = `usage: signer/main.ts --config FILE
+const HELP = `usage: signer/main.ts --config FILE [--with-parent]
 
 Runs one signer: it judges every request by its own policy, journal and node,
 and signs only what they allow. FILE is a ballast/signer@1 document; see
-signer/README.md.
+signer/README.md. --with-parent stops it when its standard input ends.
 `;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { config: { type: "string" }, help: { type: "boolean", short: "h" } },
+    options: {
+      config: { type: "string" },
+      "with-parent": { type: "boolean", default: false },
+      help: { type: "boolean", short: "h" },
+    },
   });
   if (values.help === true || values.config === undefined) {
     process.stdout.write(HELP);
@@ -53,6 +57,8 @@ async function main(): Promise<void> {
   };
   process.once("SIGINT", () => void stop());
   process.once("SIGTERM", () => void stop());
+  // A parent that dies without a word closes our standard input.
+  if (values["with-parent"]) process.stdin.once("close", () => void stop()).resume().unref();
 }
 
 main().catch((error: unknown) => {
