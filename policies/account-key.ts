@@ -70,6 +70,10 @@ export function readAccountKey(text: string, network: Network): AccountKey {
     chainCode: bytes.slice(13, 45),
     publicKey,
   };
+  // BIP32, test vector 5: a master key has neither parent nor number.
+  if (key.depth === 0 && (key.parentFingerprint !== "00000000" || key.childNumber !== 0)) {
+    throw new AccountKeyError(`${shorten(xpub)} says depth 0 and names a parent`);
+  }
   checkOrigin(key, network);
   return key;
 }

@@ -1,5 +1,6 @@
 /** What the signer's own node says about the coins of a spend. Never taken from a request. */
 import { z } from "zod";
+import { isOutpoint } from "./transaction.ts";
 
 export type CoinStatus =
   /** Height 0 is the mempool. */
@@ -31,7 +32,7 @@ export const chainSchema = z
     medianTime: z.int().nonnegative(),
     coins: z.array(
       z.strictObject({
-        outpoint: z.string().regex(/^[0-9a-f]{64}:[0-9]{1,10}$/),
+        outpoint: z.string().refine(isOutpoint, { message: "is no outpoint txid:vout" }),
         sats: z.union([z.int().nonnegative(), z.string().regex(/^[0-9]{1,16}$/)]).transform(BigInt),
         script: z.string().regex(/^(?:[0-9a-f]{2})*$/),
         height: z.int().nonnegative(),
@@ -39,8 +40,11 @@ export const chainSchema = z
       }),
     ),
   })
-  .transform(({ height, tip, medianTime, coins }): ChainView => {
+  .transform(({ height, tip, medianTime, coins }, context): ChainView => {
     const known = new Map<string, CoinStatus>();
     for (const { outpoint, ...coin } of coins) known.set(outpoint, { kind: "unspent", ...coin });
+    if (known.size !== coins.length) {
+      context.addIssue({ code: "custom", message: "a coin is listed twice", path: ["coins"] });
+    }
     return { height, tip, medianTime, coins: known };
   });

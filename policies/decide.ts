@@ -77,6 +77,8 @@ export function judge(spend: Case, without: ReadonlySet<RuleId> = new Set()): Ve
 export function decide(spend: Case): Decision {
   const { verdict, violations } = judge(spend);
   if (verdict !== "approved") return { kind: verdict, violations };
+  // The rules have seen to it; a fee that nobody could compute must not pass for none.
+  if (spend.facts.feeSats === null) throw new Error("BUG: approved without a fee");
   const approval = Object.freeze({
     [approved]: true as const,
     intent: spend.intent.id,
@@ -98,13 +100,14 @@ function approvedInputs(facts: SpendFacts, role: Role): readonly ApprovedInput[]
     if (signing === null || key === undefined)
       throw new Error(`BUG: input ${input} approved blindly`);
     const { sighash, leafHash }: SigningFacts = signing;
+    // Copies: who still holds the facts cannot change what was approved (attacks.md 98).
     return Object.freeze({
       input,
-      sighash,
-      leafHash,
+      sighash: Uint8Array.from(sighash),
+      leafHash: Uint8Array.from(leafHash),
       account: key.account,
-      tweak: key.tweak,
-      xOnly: key.xOnly,
+      tweak: Uint8Array.from(key.tweak),
+      xOnly: Uint8Array.from(key.xOnly),
     });
   });
 }

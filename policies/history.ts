@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { SpendFacts } from "./facts.ts";
 import type { Policy } from "./policy.ts";
+import { isOutpoint } from "./transaction.ts";
 
 /** One spend that a signer has bound itself to: written before the key was asked. */
 export interface Claim {
@@ -42,6 +43,8 @@ export interface History {
 export const BLOCKS_PER_HOUR = 6;
 export const HOUR_MS = 3_600_000;
 
+const outpointText = z.string().refine(isOutpoint, { message: "is no outpoint txid:vout" });
+
 /** The history document, format `ballast/history@1`: a journal's claims for `explain`. */
 export const historySchema = z.strictObject({
   format: z.literal("ballast/history@1"),
@@ -53,8 +56,8 @@ export const historySchema = z.strictObject({
       purpose: z.string(),
       vault: z.string().regex(/^[0-9a-f]{40}$/),
       txid: z.string().regex(/^[0-9a-f]{64}$/),
-      anchor: z.string().regex(/^[0-9a-f]{64}:[0-9]{1,10}$/),
-      outpoints: z.array(z.string().regex(/^[0-9a-f]{64}:[0-9]{1,10}$/)).min(1),
+      anchor: outpointText,
+      outpoints: z.array(outpointText).min(1),
       sats: z.union([z.int().nonnegative(), z.string().regex(/^[0-9]{1,16}$/)]).transform(BigInt),
       changeIndex: z.int().nonnegative().nullable(),
       at: z.int().nonnegative(),

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { hex, taggedHash } from "./hash.ts";
 import { isSats, type Sats, sats } from "./money.ts";
 import { NETWORKS, type Network } from "./network.ts";
+import { PSBT_OUTPUTS_MAX } from "./psbt.ts";
 import { addressOf, scriptOf } from "./taproot.ts";
 import { compare } from "./wire.ts";
 
@@ -14,8 +15,8 @@ import { compare } from "./wire.ts";
 export const PURPOSES = ["withdrawal"] as const;
 export type Purpose = (typeof PURPOSES)[number];
 
-/** A Ledger shows eight outputs one by one; a person cannot review more. */
-const OUTPUTS_MAX = 250;
+/** As many as a PSBT may have; the policy's own cap is lower. */
+const OUTPUTS_MAX = PSBT_OUTPUTS_MAX;
 
 /** The intent document, format `ballast/intent@1`: see README.md for a worked example. */
 export const intentSchema = z.strictObject({

@@ -18,7 +18,7 @@ import {
   valueOf,
 } from "./psbt.ts";
 import { LEAF_VERSION, taprootOutput, tapTreeRoot } from "./taproot.ts";
-import { readTx, type TxOutput } from "./transaction.ts";
+import { readPreviousTx, type TxOutput } from "./transaction.ts";
 import type { Vault, VaultScript, VaultScripts } from "./vault.ts";
 import { equal } from "./wire.ts";
 
@@ -44,9 +44,8 @@ export function readUtxo(map: PsbtMap, vout: number): { output: TxOutput | null;
   const previous = valueOf(map, IN.NON_WITNESS_UTXO);
   if (previous === undefined) return { output, lies: [] };
   // The gate has checked that this is the transaction spent and that it has this output.
-  const full = readTx(previous).tx.outputs[vout];
-  const agrees =
-    full !== undefined && full.sats === output.sats && equal(full.script, output.script);
+  const full = readPreviousTx(previous, vout).output;
+  const agrees = full !== null && full.sats === output.sats && equal(full.script, output.script);
   return {
     output,
     lies: agrees

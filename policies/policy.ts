@@ -29,14 +29,15 @@ const rate = z
   .number()
   .nonnegative()
   .max(100_000)
-  .refine(
-    (value) =>
-      Number.isInteger(Math.round(value * 1000)) && value * 1000 === Math.round(value * 1000),
-    {
-      message: "at most three decimals of sat/vB",
-    },
-  )
-  .transform((value) => msatsPerVbyte(BigInt(Math.round(value * 1000))));
+  .transform((value, context) => {
+    // The shortest text of a number is the one that was written; no float is multiplied.
+    const parts = /^([0-9]+)(?:\.([0-9]{1,3}))?$/.exec(String(value));
+    if (parts === null) {
+      context.addIssue({ code: "custom", message: "at most three decimals of sat/vB" });
+      return z.NEVER;
+    }
+    return msatsPerVbyte(BigInt(`${parts[1]}${(parts[2] ?? "").padEnd(3, "0")}`));
+  });
 
 const share = z
   .int()

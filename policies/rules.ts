@@ -178,9 +178,8 @@ const table = {
       ...each(facts.outputs, ({ sats }, i) =>
         isSats(sats) ? [] : no(`output ${i} has ${sats} sat`),
       ),
-      ...(facts.outputSats === null && facts.outputs.every(({ sats }) => isSats(sats))
-        ? no("the outputs together exceed 21 million bitcoin")
-        : []),
+      ...tooMuch("inputs", facts.inputs, facts.inputSats),
+      ...tooMuch("outputs", facts.outputs, facts.outputSats),
     ],
   },
   "fee-not-negative": {
@@ -417,7 +416,9 @@ const table = {
     answers: [12, 100, 101, 102, 104],
     check: ({ facts, policy: { withdrawal }, history }) =>
       withdrawal.windows.flatMap(({ hours, sats: most }, i): readonly Objection[] => {
-        const total = (history.charged[i] ?? 0n) + chargeOf(facts);
+        const charged = history.charged[i];
+        if (charged === undefined) throw new Error(`BUG: window ${i} was not counted`);
+        const total = charged + chargeOf(facts);
         if (total <= most) return [];
         const detail = `${total} sat within ${hours} h, at most ${most}`;
         // What is over the limit by itself will not fit later either.
@@ -451,14 +452,7 @@ const table = {
       const least = height - policy.locktimePastBlocks;
       const most = height + policy.locktimeFutureBlocks;
       if (locktime < least) return no(`locktime ${locktime} is older than block ${least}`);
-      return locktime > most
-        ? [
-            {
-              detail: `locktime ${locktime} is after block ${most}`,
-              retry: `at block ${locktime - policy.locktimeFutureBlocks}`,
-            },
-          ]
-        : [];
+      return locktime > most ? no(`locktime ${locktime} is after block ${most}`) : [];
     },
   },
   "coins-unclaimed": {
@@ -529,6 +523,16 @@ function coinDepth(
       retry: `in ${wanted - depth} blocks`,
     },
   ];
+}
+
+/** Each amount alone is possible, their sum is not. */
+function tooMuch(
+  what: string,
+  items: readonly { readonly sats: bigint | null }[],
+  sum: bigint | null,
+): readonly Objection[] {
+  const possible = items.every(({ sats }) => sats !== null && isSats(sats));
+  return sum === null && possible ? no(`the ${what} together exceed 21 million bitcoin`) : [];
 }
 
 function no(detail: string): readonly Objection[] {

@@ -1,8 +1,10 @@
 /** Taproot outputs with one leaf: BIP341 commitments, BIP342 multisig, BIP350 addresses. */
+import { bech32, bech32m } from "@scure/base";
 import { address as addresses, initEccLib } from "bitcoinjs-lib";
 import * as ecc from "tiny-secp256k1";
 import { taggedHash } from "./hash.ts";
 import { type Network, PARAMETERS } from "./network.ts";
+import { scriptTypeOf } from "./script-type.ts";
 import { compare, concat, reader, sized, u8 } from "./wire.ts";
 
 initEccLib(ecc);
@@ -76,8 +78,11 @@ export function taprootOutput(internalKey: Uint8Array, merkleRoot: Uint8Array): 
   };
 }
 
-/** The address that pays a script on a network, or null where there is none. */
+/** The address that pays a script on a network, or null where there is none that we know. */
 export function addressOf(script: Uint8Array, network: Network): string | null {
+  // The library would give a future witness version an address, with a warning on the console.
+  const type = scriptTypeOf(script);
+  if (type === "unknown" || type === "op-return") return null;
   try {
     return addresses.fromOutputScript(script, PARAMETERS[network].addresses);
   } catch {
@@ -87,9 +92,16 @@ export function addressOf(script: Uint8Array, network: Network): string | null {
 
 /** The script that an address pays, or null when it is no address of this network (BIP173/350). */
 export function scriptOf(address: string, network: Network): Uint8Array | null {
+  if (isFutureWitness(address)) return null;
   try {
     return addresses.toOutputScript(address, PARAMETERS[network].addresses);
   } catch {
     return null;
   }
+}
+
+/** A witness version from 2 on: nobody can say yet who may spend it. */
+function isFutureWitness(address: string): boolean {
+  const words = (bech32m.decodeUnsafe(address) ?? bech32.decodeUnsafe(address))?.words;
+  return words !== undefined && (words[0] ?? 0) > 1;
 }

@@ -29,6 +29,12 @@ export function outpoint(input: Pick<TxInput, "txid" | "vout">): string {
   return `${shown(input.txid)}:${input.vout}`;
 }
 
+/** Whether a text is an outpoint in its only form: no leading zeros, an index of 32 bits. */
+export function isOutpoint(text: string): boolean {
+  const parts = /^[0-9a-f]{64}:(0|[1-9][0-9]{0,9})$/.exec(text);
+  return parts !== null && Number(parts[1]) <= 0xffff_ffff;
+}
+
 /** Hashes are shown with their bytes reversed. */
 export function shown(hash: Uint8Array): string {
   return hex(Uint8Array.from(hash).reverse());
@@ -50,42 +56,63 @@ export function readUnsignedTx(bytes: Uint8Array): Tx {
   return { version, inputs, outputs, locktime };
 }
 
-/** Reads a complete transaction, with or without witnesses; only its skeleton is kept. */
-export function readTx(bytes: Uint8Array): { readonly tx: Tx; readonly txid: Uint8Array } {
+export interface PreviousTx {
+  readonly txid: Uint8Array;
+  readonly outputs: number;
+  /** The output asked for, or null when there are fewer. */
+  readonly output: TxOutput | null;
+}
+
+/**
+ * Reads a complete transaction, with or without witnesses, for its id and one output. It walks over
+ * the rest: a hostile one has tens of thousands of outputs, and each object would cost.
+ */
+export function readPreviousTx(bytes: Uint8Array, vout: number): PreviousTx {
   const r = reader(bytes);
-  const version = r.u32();
-  let inputCount = count(r, MIN_INPUT_BYTES);
-  const segwit = inputCount === 0 && r.left() > 0;
+  r.u32();
+  let start = r.at();
+  let inputs = count(r, MIN_INPUT_BYTES);
+  const segwit = inputs === 0 && r.left() > 0;
   if (segwit) {
     if (r.u8() !== 1) throw new WireError("range", r.at(), "unknown transaction flag");
-    inputCount = count(r, MIN_INPUT_BYTES);
+    start = r.at();
+    inputs = count(r, MIN_INPUT_BYTES);
   }
-  const scripts: Uint8Array[] = [];
-  const inputs = Array.from({ length: inputCount }, () => {
-    const input = { txid: r.bytes(32), vout: r.u32() };
-    scripts.push(r.sized());
-    return { ...input, sequence: r.u32() };
-  });
-  const outputs = readOutputs(r);
-  if (segwit) {
-    let items = 0;
-    for (let i = 0; i < inputCount; i += 1) {
-      for (let left = count(r, 1); left > 0; left -= 1) {
-        r.sized();
-        items += 1;
-      }
-    }
-    if (items === 0) throw new WireError("range", r.at(), "witness flag without a witness");
+  for (let left = inputs; left > 0; left -= 1) {
+    r.bytes(36);
+    r.sized();
+    r.u32();
   }
-  const locktime = r.u32();
+  const outputs = count(r, MIN_OUTPUT_BYTES);
+  let output: TxOutput | null = null;
+  for (let at = 0; at < outputs; at += 1) {
+    const sats = r.u64();
+    const script = r.sized();
+    if (at === vout) output = { sats, script };
+  }
+  const end = r.at();
+  if (segwit) skipWitnesses(r, inputs);
+  const tail = r.at();
+  r.u32();
   r.end();
-  const tx = { version, inputs, outputs, locktime };
-  return { tx, txid: sha256d(write(tx, scripts)) };
+  // The id leaves out marker, flag and witnesses.
+  const stripped = [bytes.subarray(0, 4), bytes.subarray(start, end), bytes.subarray(tail)];
+  return { txid: sha256d(segwit ? concat(stripped) : bytes), outputs, output };
+}
+
+function skipWitnesses(r: Reader, inputs: number): void {
+  let items = 0;
+  for (let left = inputs; left > 0; left -= 1) {
+    const stack = count(r, 1);
+    items += stack;
+    for (let item = stack; item > 0; item -= 1) r.sized();
+  }
+  if (items === 0) throw new WireError("range", r.at(), "witness flag without a witness");
 }
 
 /** The unsigned bytes, which are also what the txid of a pure segwit spend hashes. */
 export function writeUnsignedTx(tx: Tx): Uint8Array {
-  return write(tx, []);
+  return write(tx);
 }
 
 /** The transaction ready for broadcast; `witnesses[i]` is the stack of input i. */
@@ -130,15 +157,15 @@ function readOutputs(r: Reader): TxOutput[] {
   }));
 }
 
-function write(tx: Tx, scripts: readonly Uint8Array[]): Uint8Array {
+function write(tx: Tx): Uint8Array {
   const parts: Uint8Array[] = [u32(tx.version), size(tx.inputs.length)];
-  tx.inputs.forEach((input, i) => {
-    const script = scripts[i];
-    parts.push(input.txid, u32(input.vout), script === undefined ? u8(0) : sized(script));
-    parts.push(u32(input.sequence));
-  });
+  for (const { txid, vout, sequence } of tx.inputs) {
+    parts.push(txid, u32(vout), NO_SCRIPTSIG, u32(sequence));
+  }
   parts.push(size(tx.outputs.length));
   for (const output of tx.outputs) parts.push(u64(output.sats), sized(output.script));
   parts.push(u32(tx.locktime));
   return concat(parts);
 }
+
+const NO_SCRIPTSIG = u8(0);

@@ -61,7 +61,7 @@ export const vaultSchema = z.strictObject({
 export type VaultDocument = z.infer<typeof vaultSchema>;
 
 export interface Vault {
-  /** 20 bytes in hex: the tagged hash of network, template and keys. */
+  /** 20 bytes in hex: the tagged hash of network, kind, template, keys and who holds them. */
   readonly id: string;
   readonly network: Network;
   readonly kind: VaultKind;
@@ -140,7 +140,7 @@ export interface VaultParts {
 /** Puts a vault together from three account keys; they are sorted, roles stand beside the policy. */
 export function composeVault(parts: VaultParts): VaultDocument {
   const sorted = parts.holders
-    .map(({ role, key }) => ({ role, key: readAccountKey(key, parts.network) }))
+    .map(({ role, key }) => ({ role, key: holderKey(role, key, parts.network) }))
     .sort((a, b) => compare(a.key.publicKey, b.key.publicKey));
   const [first, second, third] = sorted.map(({ role }) => role);
   if (first === undefined || second === undefined || third === undefined || sorted.length !== 3) {
@@ -158,6 +158,15 @@ export function composeVault(parts: VaultParts): VaultDocument {
     },
     holders: [first, second, third],
   };
+}
+
+function holderKey(role: Role, text: string, network: Network): AccountKey {
+  try {
+    return readAccountKey(text, network);
+  } catch (error) {
+    if (error instanceof AccountKeyError) throw new VaultError([`${role}: ${error.message}`]);
+    throw error;
+  }
 }
 
 /**
@@ -297,9 +306,9 @@ function derive(
 }
 
 function vaultId(document: VaultDocument): string {
-  const { network, policy } = document;
+  const { network, kind, policy, holders } = document;
   // None of the texts holds a line break, so the joined text has one reading.
-  const text = [network, policy.template, ...policy.keys].join("\n");
+  const text = [network, kind, policy.template, ...policy.keys, ...holders].join("\n");
   return hex(taggedHash("ballast/vault@1", new TextEncoder().encode(text)).subarray(0, 20));
 }
 

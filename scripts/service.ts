@@ -47,13 +47,13 @@ export async function startService({ name, command, log }: ServiceOptions): Prom
     child.once("exit", (code, signal) => resolve(signal ?? `exit code ${code}`));
     child.once("error", (error) => resolve(error.message));
   });
+  const late = setTimeout(() => child.kill("SIGKILL"), READY_MS);
   const ready = await Promise.race([
     readyLine(child),
     ended.then((how) => {
-      throw new ServiceError(`${name} ended at its start (${how}):\n${errors.join("\n")}`);
+      throw new ServiceError(`${name} did not become ready (${how}):\n${errors.join("\n")}`);
     }),
-    timeout(name, child),
-  ]);
+  ]).finally(() => clearTimeout(late));
   return {
     url: String(ready["url"]),
     ready,
@@ -87,15 +87,5 @@ function readyLine(child: ChildProcess): Promise<Record<string, unknown>> {
         reject(new ServiceError(`unexpected output: ${line}`, { cause: error }));
       }
     });
-  });
-}
-
-function timeout(name: string, child: ChildProcess): Promise<never> {
-  return new Promise((_, reject) => {
-    const late = setTimeout(() => {
-      child.kill("SIGKILL");
-      reject(new ServiceError(`${name} was not ready within ${READY_MS / 1000} s`));
-    }, READY_MS);
-    late.unref();
   });
 }

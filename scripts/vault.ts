@@ -1,6 +1,5 @@
 /** `ballast vault`: put a vault together from three keys, and show what it derives. */
 import type { Command } from "commander";
-import { AccountKeyError } from "../policies/account-key.ts";
 import { hex } from "../policies/hash.ts";
 import { NETWORKS, type Network } from "../policies/network.ts";
 import { addressOf } from "../policies/taproot.ts";
@@ -73,7 +72,6 @@ function compose(options: ComposeOptions) {
     readVault(document);
     return document;
   } catch (error) {
-    if (error instanceof AccountKeyError) throw new InputError("key", error.message);
     if (error instanceof Error && "reasons" in error) throw new InputError("vault", error.message);
     throw error;
   }
