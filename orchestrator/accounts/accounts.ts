@@ -1,0 +1,290 @@
+/**
+ * Accounts: a person's key and a trustee's key come in, the LSP's signer adds its own, and when all
+ * have proven that they hold their keys, there is a vault with addresses. Both steps are idempotent.
+ */
+import { AccountKeyError, readAccountKey } from "../../policies/account-key.ts";
+import { fromHex, hex, taggedHash } from "../../policies/hash.ts";
+import type { Network } from "../../policies/network.ts";
+import { possessionText, provesPossession } from "../../policies/possession.ts";
+import { addressOf } from "../../policies/taproot.ts";
+import {
+  CHANGE,
+  composeVault,
+  RECEIVE,
+  type Role,
+  readVault,
+  type VaultDocument,
+  VaultError,
+} from "../../policies/vault.ts";
+import type { Registers } from "../../signer/signer.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Db, Row, Store } from "../io/store.ts";
+import type { Scripts } from "./scripts.ts";
+
+export interface AccountRequest {
+  /** Shown on devices as part of the policy's name. */
+  readonly name: string;
+  /** Account keys as key information with origin. */
+  readonly userKey: string;
+  readonly trusteeKey: string;
+}
+
+export interface AccountProofs {
+  /** BIP340 signatures in hex over the possession texts, see policies/possession.ts. */
+  readonly user: string;
+  readonly trustee: string;
+}
+
+export interface Account {
+  readonly id: string;
+  readonly name: string;
+  readonly state: "begun" | "open";
+  readonly document: VaultDocument;
+  readonly vault: string;
+  /** What each holder signs to prove that the key is theirs. */
+  readonly possession: { readonly user: string; readonly trustee: string };
+  /** By role, in hex; null until the account is open. Each holder's own signer asks for them. */
+  readonly proofs: Readonly<Partial<Record<Role, string>>> | null;
+  /** The next unused receive address; null until the account is open. */
+  readonly address: string | null;
+}
+
+export type AccountOutcome =
+  | { readonly kind: "done"; readonly account: Account; readonly fresh: boolean }
+  | {
+      readonly kind: "refused";
+      readonly code: "keys" | "conflict" | "proof" | "signer";
+      readonly reasons: readonly string[];
+    };
+
+export interface Accounts {
+  readonly begin: (request: AccountRequest) => Promise<AccountOutcome>;
+  /** Null when there is no such account. */
+  readonly complete: (id: string, proofs: AccountProofs) => Promise<AccountOutcome | null>;
+  readonly find: (id: string) => Promise<Account | null>;
+  readonly list: () => Promise<readonly Account[]>;
+}
+
+export interface AccountParts {
+  readonly store: Store;
+  readonly scripts: Scripts;
+  readonly signer: Registers;
+  readonly network: Network;
+  readonly clock: Clock;
+}
+
+/** Names stand in the policy's name on a device's screen: "Ballast " and at most this many. */
+export const ACCOUNT_NAME_CHARACTERS_MAX = 40;
+
+export function openAccounts({ store, scripts, signer, network, clock }: AccountParts): Accounts {
+  async function find(id: string): Promise<Account | null> {
+    const row = await rowOf(store.db, id);
+    return row === undefined ? null : shownAccount(store.db, scripts, row);
+  }
+
+  async function begin(request: AccountRequest): Promise<AccountOutcome> {
+    const id = accountIdOf(network, request.userKey);
+    if (id === null) return refused("keys", [`not an account key of ${network}`]);
+    const known = await rowOf(store.db, id);
+    if (known !== undefined) return again(request, known, false);
+    // Judged before the signer is asked, so that bad keys cost it no key of its own.
+    const reasons = keyReasons(request.trusteeKey, network);
+    if (reasons.length > 0) return refused("keys", reasons);
+    const lspKey = await signer.accountKey(id);
+    const document = compose(request, lspKey);
+    if (Array.isArray(document)) return refused("keys", document);
+    const inserted = await store.db
+      .insertInto("accounts")
+      .values({
+        id,
+        name: request.name,
+        user_key: request.userKey,
+        trustee_key: request.trusteeKey,
+        lsp_key: lspKey,
+        state: "begun",
+        document: JSON.stringify(document),
+        proofs: null,
+        created_at: clock(),
+      })
+      // Somebody else may have begun the same account since we looked.
+      .onConflict((conflict) => conflict.doNothing())
+      .returning("id")
+      .executeTakeFirst();
+    const row = await rowOf(store.db, id);
+    if (row === undefined) throw new Error(`BUG: account ${id} was inserted and is not there`);
+    return again(request, row, inserted !== undefined);
+  }
+
+  /** The account of this user key, if it was asked for with the same words. */
+  async function again(
+    request: AccountRequest,
+    row: Row<"accounts">,
+    fresh: boolean,
+  ): Promise<AccountOutcome> {
+    const same =
+      row.name === request.name &&
+      row.user_key === request.userKey &&
+      row.trustee_key === request.trusteeKey;
+    if (!same) {
+      return refused("conflict", ["this user key is registered with another name or trustee"]);
+    }
+    return { kind: "done", account: await shownAccount(store.db, scripts, row), fresh };
+  }
+
+  /** The vault of the three keys, or why they make no safe one. */
+  function compose(request: AccountRequest, lspKey: string): VaultDocument | string[] {
+    try {
+      const document = composeVault({
+        network,
+        kind: "user",
+        name: `Ballast ${request.name}`,
+        holders: [
+          { role: "user", key: request.userKey },
+          { role: "lsp", key: lspKey },
+          { role: "trustee", key: request.trusteeKey },
+        ],
+      });
+      readVault(document);
+      return document;
+    } catch (error) {
+      if (error instanceof VaultError) return [...error.reasons];
+      throw error;
+    }
+  }
+
+  async function complete(id: string, proofs: AccountProofs): Promise<AccountOutcome | null> {
+    const row = await rowOf(store.db, id);
+    if (row === undefined) return null;
+    if (row.state === "open") {
+      return { kind: "done", account: await shownAccount(store.db, scripts, row), fresh: false };
+    }
+    const vault = readVault(JSON.parse(row.document));
+    const reasons = (["user", "trustee"] as const)
+      .filter((role) => !provesPossession(vault, role, fromHex(proofs[role])))
+      .map((role) => `the proof of the ${role} does not verify`);
+    if (reasons.length > 0) return refused("proof", reasons);
+    const outcome = await signer.registerVault({ vault: vault.document, proofs: { ...proofs } });
+    if (outcome.kind === "refused") return refused("signer", outcome.reasons);
+    if (outcome.vault !== vault.id) {
+      return refused("signer", [`the signer registered ${outcome.vault}, not ${vault.id}`]);
+    }
+    // The other stations will ask for it; a signer that cannot use its key is found here.
+    if (!provesPossession(vault, "lsp", fromHex(outcome.proof))) {
+      return refused("signer", ["the signer's own proof does not verify"]);
+    }
+    const proven = JSON.stringify({ ...proofs, lsp: outcome.proof });
+    const fresh = await store.transaction(async (db) => {
+      const mine = await db
+        .updateTable("accounts")
+        .set({ state: "open", proofs: proven })
+        .where("id", "=", id)
+        .where("state", "=", "begun")
+        .returning("id")
+        .executeTakeFirst();
+      if (mine === undefined) return false;
+      await db
+        .insertInto("vaults")
+        .values({ id: vault.id, account: id, document: row.document })
+        .execute();
+      for (const branch of [RECEIVE, CHANGE] as const) {
+        await scripts.extend(db, { vault: vault.id, branch, used: -1 });
+      }
+      return true;
+    });
+    const account = await find(id);
+    if (account === null) throw new Error(`BUG: account ${id} was opened and is not there`);
+    return { kind: "done", account, fresh };
+  }
+
+  return {
+    begin,
+    complete,
+    find,
+    async list() {
+      const rows = await store.db
+        .selectFrom("accounts")
+        .selectAll()
+        .orderBy("created_at")
+        .orderBy("id")
+        .execute();
+      return Promise.all(rows.map((row) => shownAccount(store.db, scripts, row)));
+    },
+  };
+}
+
+/** Whose vault it is. */
+export async function accountOfVault(db: Db, vault: string): Promise<string> {
+  const row = await db
+    .selectFrom("vaults")
+    .select("account")
+    .where("id", "=", vault)
+    .executeTakeFirstOrThrow();
+  return row.account;
+}
+
+function refused(
+  code: Extract<AccountOutcome, { kind: "refused" }>["code"],
+  reasons: readonly string[],
+): AccountOutcome {
+  return { kind: "refused", code, reasons };
+}
+
+/** One account a user key, whatever its origin says; null when it is no key. */
+function accountIdOf(network: Network, userKey: string): string | null {
+  try {
+    const { publicKey, chainCode } = readAccountKey(userKey, network);
+    const name = new TextEncoder().encode(network);
+    const hash = taggedHash("ballast/account@1", publicKey, chainCode, name);
+    // Also the label of the LSP's key: lower-case letters, digits and a hyphen.
+    return `a-${hex(hash.subarray(0, 12))}`;
+  } catch (error) {
+    if (error instanceof AccountKeyError) return null;
+    throw error;
+  }
+}
+
+function keyReasons(text: string, network: Network): readonly string[] {
+  try {
+    readAccountKey(text, network);
+    return [];
+  } catch (error) {
+    if (error instanceof AccountKeyError) return [error.message];
+    throw error;
+  }
+}
+
+function rowOf(db: Db, id: string): Promise<Row<"accounts"> | undefined> {
+  return db.selectFrom("accounts").selectAll().where("id", "=", id).executeTakeFirst();
+}
+
+async function shownAccount(db: Db, scripts: Scripts, row: Row<"accounts">): Promise<Account> {
+  const vault = readVault(JSON.parse(row.document));
+  return {
+    id: row.id,
+    name: row.name,
+    state: row.state,
+    document: vault.document,
+    vault: vault.id,
+    possession: {
+      user: possessionText(vault, "user"),
+      trustee: possessionText(vault, "trustee"),
+    },
+    proofs: row.proofs === null ? null : JSON.parse(row.proofs),
+    address: row.state === "open" ? await nextAddress(db, scripts, vault.id) : null,
+  };
+}
+
+/** The first receive address after the last one that was ever paid: none is given out twice. */
+async function nextAddress(db: Db, scripts: Scripts, vault: string): Promise<string | null> {
+  const derived = await scripts.vault(db, vault);
+  const { used } = await db
+    .selectFrom("coins")
+    .select((eb) => eb.fn.max("position").as("used"))
+    .where("vault", "=", vault)
+    .where("branch", "=", BigInt(RECEIVE))
+    .executeTakeFirstOrThrow();
+  const index = used === null ? 0 : Number(used) + 1;
+  return derived === null
+    ? null
+    : addressOf(derived.at(RECEIVE, index).script, derived.vault.network);
+}

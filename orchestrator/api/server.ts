@@ -1,0 +1,355 @@
+/**
+ * The API: JSON over HTTP on loopback, with a bearer token. Everything that changes something is
+ * idempotent: asked again, it answers again. Sats are decimal strings, times ISO 8601.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { base64 } from "@scure/base";
+import express, { type NextFunction, type Request, type Response } from "express";
+import { z } from "zod";
+import { type MsatsPerVbyte, SATS_MAX } from "../../policies/money.ts";
+import { PSBT_BYTES_MAX } from "../../policies/psbt.ts";
+import {
+  ACCOUNT_NAME_CHARACTERS_MAX,
+  type Account,
+  type AccountOutcome,
+  type Accounts,
+} from "../accounts/accounts.ts";
+import { balancesOf } from "../accounts/book.ts";
+import type { Scripts } from "../accounts/scripts.ts";
+import { feeRateSchema } from "../config.ts";
+import type { Chain } from "../io/chain.ts";
+import type { Log } from "../log.ts";
+import { lastScanned } from "../spend/blocks.ts";
+import { depositsOf } from "../spend/coins.ts";
+import type { Combiner } from "../spend/combiner.ts";
+import {
+  findIntent,
+  historyOfIntent,
+  type IntentRow,
+  objectionsOf,
+  raise,
+} from "../spend/intents.ts";
+import { cancel } from "../spend/reserve.ts";
+import { acceptUserPsbt } from "../spend/sign.ts";
+import { type Problem, problemOf, sendProblem } from "./problem.ts";
+import { type StatusParts, statusReport, unreadiness } from "./status.ts";
+import { PAGE_SECURITY_POLICY, statusPage } from "./status-page.ts";
+
+export interface ApiParts extends StatusParts {
+  readonly scripts: Scripts;
+  readonly combiner: Combiner;
+  readonly accounts: Accounts;
+  readonly chain: Chain;
+  readonly log: Log;
+  readonly fees: {
+    readonly least: MsatsPerVbyte;
+    readonly most: MsatsPerVbyte;
+    readonly targetBlocks: number;
+  };
+  /** At least 32 characters; whoever knows it may raise withdrawals, and sign none. */
+  readonly token: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+}
+
+export interface Api {
+  readonly url: string;
+  readonly close: () => Promise<void>;
+}
+
+/** Plain HTTP with a token: where only this machine hears it. */
+const HOST = "127.0.0.1";
+/** The text of a PSBT of the largest size, and what stands around it. */
+const BODY_BYTES_MAX = Math.ceil(PSBT_BYTES_MAX / 3) * 4 + 16 * 1024;
+/** A slow client holds a connection no longer than this. */
+const REQUEST_MS_MAX = 30_000;
+
+export async function serveApi(parts: ApiParts): Promise<Api> {
+  const server = createServer(apiOf(parts));
+  server.requestTimeout = REQUEST_MS_MAX;
+  await listen(server, parts.port);
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://${HOST}:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeIdleConnections();
+      }),
+  };
+}
+
+function apiOf(parts: ApiParts): express.Express {
+  const { store, accounts, log, running } = parts;
+  const app = express();
+  app.disable("x-powered-by");
+  app.use(ownHostOnly);
+  app.get("/livez", (_request, response) => {
+    response.json({ alive: true });
+  });
+  app.get("/readyz", async (_request, response) => {
+    const reasons = await unreadiness(parts);
+    response
+      .status(reasons.length === 0 ? 200 : 503)
+      .json({ ready: reasons.length === 0, reasons });
+  });
+  // Figures for whoever sits at this machine; nothing here changes anything or is a secret.
+  app.get("/", async (_request, response) => {
+    response
+      .set("content-security-policy", PAGE_SECURITY_POLICY)
+      .set("cache-control", "no-store")
+      .set("referrer-policy", "no-referrer")
+      .set("x-content-type-options", "nosniff")
+      .type("html")
+      .send(statusPage(await statusReport(parts)));
+  });
+  // Before a byte of a body is read.
+  app.use(bearer(parts.token));
+  app.use(express.json({ limit: BODY_BYTES_MAX, strict: true }));
+
+  app.get("/v1/status", async (_request, response) => {
+    response.json(await statusReport(parts));
+  });
+  app.post("/v1/accounts", async (request, response) => {
+    const outcome = await accounts.begin(accountBody.parse(request.body));
+    await answerAccount(parts, response, outcome);
+  });
+  app.post("/v1/accounts/:id/proofs", async (request, response) => {
+    const outcome = await accounts.complete(request.params.id, proofsBody.parse(request.body));
+    if (outcome === null) return unknown(response, "account");
+    await answerAccount(parts, response, outcome);
+  });
+  app.get("/v1/accounts/:id", async (request, response) => {
+    const account = await accounts.find(request.params.id);
+    if (account === null) return unknown(response, "account");
+    response.json(await accountView(parts, account));
+  });
+  app.post("/v1/withdrawals", async (request, response) => {
+    const { feeRate, ...rest } = withdrawalBody(parts).parse(request.body);
+    const outcome = await raise(parts, { ...rest, feeRate: feeRate ?? (await usualRate(parts)) });
+    if (outcome.kind === "refused") return sendProblem(response, raiseProblem(outcome));
+    if (outcome.fresh) {
+      const { id, account, sats } = outcome.intent;
+      log.info({ intent: id, account, sats: String(sats) }, "withdrawal raised");
+      running.wake();
+    }
+    response.status(outcome.fresh ? 201 : 200).json(await intentView(parts, outcome.intent));
+  });
+  app.get("/v1/intents/:id", async (request, response) => {
+    const intent = await findIntent(store.db, request.params.id);
+    if (intent === null) return unknown(response, "intent");
+    response.json(await intentView(parts, intent));
+  });
+  app.post("/v1/intents/:id/cancel", async (request, response) => {
+    const { id } = request.params;
+    const cancelled = await cancel(parts, id);
+    const intent = await findIntent(store.db, id);
+    if (intent === null) return unknown(response, "intent");
+    if (!cancelled && intent.state !== "cancelled") {
+      const detail = `the intent is ${intent.state}: only before the first signature`;
+      return sendProblem(response, { code: "conflict", detail });
+    }
+    response.json(await intentView(parts, intent));
+  });
+  app.get("/v1/intents/:id/psbt", async (request, response) => {
+    const intent = await findIntent(store.db, request.params.id);
+    if (intent === null) return unknown(response, "intent");
+    if (intent.psbt === null) {
+      const detail = `the intent is ${intent.state}: there is no PSBT yet`;
+      return sendProblem(response, { code: "conflict", detail });
+    }
+    const document = JSON.parse(intent.document) as unknown;
+    response.json({ psbt: base64.encode(intent.psbt), intent: document, state: intent.state });
+  });
+  app.post("/v1/intents/:id/psbt", async (request, response) => {
+    const { id } = request.params;
+    const { psbt: text } = psbtBody.parse(request.body);
+    const outcome = await acceptUserPsbt(parts, { id, text });
+    const intent = await findIntent(store.db, id);
+    if (outcome === null || intent === null) return unknown(response, "intent");
+    if (outcome.kind === "refused") {
+      const [detail = ""] = outcome.reasons;
+      const code = outcome.code === "state" ? "conflict" : "refused";
+      return sendProblem(response, { code, detail, reasons: outcome.reasons });
+    }
+    if (outcome.fresh) running.wake();
+    response.json({ ...(await intentView(parts, intent)), ignored: outcome.rejected });
+  });
+
+  app.use((_request, response) => {
+    sendProblem(response, { code: "not-found", detail: "there is no such page" });
+  });
+  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
+    const { problem, status } = problemOf(error);
+    if (problem.code === "internal" || problem.code === "unavailable") {
+      const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+      log.error({ path: request.path, reason }, "request failed");
+    }
+    sendProblem(response, problem, status);
+  });
+  return app;
+}
+
+/** Printable ASCII without edge spaces, as the policies' own names and references. */
+const printable = (most: number) =>
+  z
+    .string()
+    .max(most)
+    .regex(/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/, "must be printable ASCII");
+
+/** An account key with its origin takes some 160 characters. */
+const KEY_CHARACTERS_MAX = 300;
+
+const accountBody = z.strictObject({
+  name: printable(ACCOUNT_NAME_CHARACTERS_MAX),
+  userKey: z.string().max(KEY_CHARACTERS_MAX),
+  trusteeKey: z.string().max(KEY_CHARACTERS_MAX),
+});
+
+const proof = z.string().regex(/^[0-9a-f]{128}$/, "must be a signature of 64 bytes in hex");
+const proofsBody = z.strictObject({ user: proof, trustee: proof });
+const psbtBody = z.strictObject({ psbt: z.string().max(BODY_BYTES_MAX) });
+
+/** A whole number of sats, as a number or, beyond its safety, as a decimal string. */
+const satsSchema = z
+  .union([z.int().positive(), z.string().regex(/^[1-9][0-9]{0,15}$/, "must be whole sats")])
+  .transform(BigInt)
+  .refine((value) => value <= SATS_MAX, { message: "more than there will ever be" });
+
+function withdrawalBody({ fees }: ApiParts) {
+  return z.strictObject({
+    account: z.string().max(100),
+    address: z.string().max(100),
+    sats: satsSchema,
+    reference: printable(64),
+    feeRate: feeRateSchema
+      .refine((rate) => rate >= fees.least && rate <= fees.most, {
+        message: `must lie between ${perVbyte(fees.least)} and ${perVbyte(fees.most)} sat/vB`,
+      })
+      .optional(),
+  });
+}
+
+/** What the node thinks, within our own bounds. */
+async function usualRate({ chain, fees }: ApiParts): Promise<MsatsPerVbyte> {
+  const rate = (await chain.feeRate(fees.targetBlocks)) ?? fees.least;
+  if (rate > fees.most) return fees.most;
+  if (rate < fees.least) return fees.least;
+  return rate;
+}
+
+function perVbyte(rate: bigint): string {
+  return `${rate / 1000n}.${String(rate % 1000n).padStart(3, "0")}`;
+}
+
+async function answerAccount(
+  parts: ApiParts,
+  response: Response,
+  outcome: AccountOutcome,
+): Promise<void> {
+  if (outcome.kind === "done") {
+    const { account, fresh } = outcome;
+    if (fresh) parts.log.info({ account: account.id, state: account.state }, "account moved");
+    response.status(fresh ? 201 : 200).json(await accountView(parts, account));
+    return;
+  }
+  const [detail = ""] = outcome.reasons;
+  const code = outcome.code === "conflict" ? "conflict" : "refused";
+  sendProblem(response, { code, detail, reasons: outcome.reasons });
+}
+
+async function accountView({ store }: ApiParts, account: Account) {
+  const balances = await balancesOf(store.db, account.id);
+  const height = (await lastScanned(store.db))?.height ?? 0;
+  const deposits = await depositsOf(store.db, account.vault);
+  return {
+    ...account,
+    balances: {
+      availableSats: String(balances.available),
+      reservedSats: String(balances.reserved),
+    },
+    deposits: deposits.map((coin) => ({
+      outpoint: coin.outpoint,
+      sats: String(coin.sats),
+      state: coin.state,
+      height: coin.height,
+      confirmations: coin.height === null ? 0 : height - coin.height + 1,
+      spentBy: coin.spentBy,
+    })),
+  };
+}
+
+async function intentView({ store }: ApiParts, row: IntentRow) {
+  const history = await historyOfIntent(store.db, row.id);
+  return {
+    id: row.id,
+    account: row.account,
+    vault: row.vault,
+    reference: row.reference,
+    state: row.state,
+    intent: JSON.parse(row.document) as unknown,
+    sats: String(row.sats),
+    feeSats: row.fee_sats === null ? null : String(row.fee_sats),
+    feeRate: perVbyte(row.fee_rate),
+    txid: row.txid,
+    height: row.mined_height === null ? null : Number(row.mined_height),
+    violations: objectionsOf(row),
+    rules: JSON.parse(row.rules) as readonly string[],
+    history: history.map(({ at, state, detail }) => ({
+      at: new Date(Number(at)).toISOString(),
+      state,
+      detail,
+    })),
+  };
+}
+
+function raiseProblem(
+  outcome: Extract<Awaited<ReturnType<typeof raise>>, { kind: "refused" }>,
+): Problem {
+  const [detail = ""] = outcome.reasons;
+  switch (outcome.code) {
+    case "no-account":
+      return { code: "not-found", detail };
+    case "reference-used":
+      return { code: "conflict", detail };
+    case "content":
+      return { code: "refused", detail, reasons: outcome.reasons };
+  }
+}
+
+function unknown(response: Response, what: string): void {
+  sendProblem(response, { code: "not-found", detail: `there is no such ${what}` });
+}
+
+/** A page of a stranger may point its own name at this machine (DNS rebinding): not with us. */
+function ownHostOnly(request: Request, response: Response, next: NextFunction): void {
+  const host = (request.get("host") ?? "").replace(/:[0-9]+$/, "");
+  if (host === HOST || host === "localhost") next();
+  else sendProblem(response, { code: "wrong-host", detail: `this is not ${host}` });
+}
+
+function bearer(token: string) {
+  const wanted = digest(`Bearer ${token}`);
+  return (request: Request, response: Response, next: NextFunction): void => {
+    // Hashes are compared, so that neither content nor length shows in the time taken.
+    if (timingSafeEqual(digest(request.get("authorization") ?? ""), wanted)) {
+      next();
+      return;
+    }
+    response.set("www-authenticate", "Bearer");
+    sendProblem(response, { code: "unauthorized", detail: "the API wants its bearer token" });
+  };
+}
+
+function digest(value: string): Uint8Array {
+  return createHash("sha256").update(value).digest();
+}
+
+function listen(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, HOST, () => resolve());
+  });
+}

@@ -1,0 +1,109 @@
+/** The orchestrator's configuration: one strict document, so that a typo stops the start. */
+import { readFileSync } from "node:fs";
+import { isAbsolute } from "node:path";
+import { parseDocument } from "yaml";
+import { z } from "zod";
+import { type MsatsPerVbyte, msatsPerVbyte } from "../policies/money.ts";
+import { NETWORKS } from "../policies/network.ts";
+import { PSBT_INPUTS_MAX } from "../policies/psbt.ts";
+
+export const ROLE_NAMES = ["deposits", "reserve", "sign", "broadcast", "confirm"] as const;
+export type RoleName = (typeof ROLE_NAMES)[number];
+
+/** Above this a rate is a typo: no block in Bitcoin's history asked for it. */
+const SAT_PER_VBYTE_MAX = 10_000;
+
+/** sat/vB with up to three decimals, as people and nodes write it, to millisats per vbyte. */
+export const feeRateSchema = z
+  .number()
+  .min(0)
+  .max(SAT_PER_VBYTE_MAX)
+  .refine((value) => Math.abs(value * 1000 - Math.round(value * 1000)) < 1e-6, {
+    message: "at most three decimals of sat/vB",
+  })
+  .transform((value): MsatsPerVbyte => msatsPerVbyte(BigInt(Math.round(value * 1000))));
+
+const path = z.string().refine(isAbsolute, { message: "must be an absolute path" });
+
+const schema = z.strictObject({
+  format: z.literal("ballast/orchestrator@1"),
+  network: z.enum(NETWORKS),
+  /** SQLite file; made at the first start. */
+  store: path,
+  node: z.strictObject({ url: z.url(), cookie: path.optional() }),
+  /** The LSP's signer: a process of its own, and the file with the secret that it wants. */
+  signer: z.strictObject({ url: z.url(), secret: path }),
+  /** A file with the bearer token of the API: at least 32 characters. */
+  token: path,
+  /** On loopback; 0 takes a free port. */
+  port: z.int().min(0).max(65_535).default(0),
+  /** Blocks that bury a deposit or a withdrawal, their own among them. */
+  confirmations: z.int().min(1).max(100).default(3),
+  /** First block that is scanned; the tip at the first start by default. */
+  scan_from: z.int().min(0).optional(),
+  fees: z
+    .strictObject({
+      /** Also the rate where the node has no estimate. */
+      sat_per_vbyte_min: feeRateSchema,
+      sat_per_vbyte_max: feeRateSchema,
+      /** The node is asked for the rate that confirms within so many blocks. */
+      target_blocks: z.int().min(1).max(1_008).default(6),
+    })
+    .refine((fees) => fees.sat_per_vbyte_min <= fees.sat_per_vbyte_max, {
+      message: "sat_per_vbyte_min is above sat_per_vbyte_max",
+    }),
+  /** Coins in one spend; a Ledger cannot review hundreds. */
+  inputs_max: z.int().min(1).max(PSBT_INPUTS_MAX).default(100),
+  roles: z
+    .union([z.literal("all"), z.array(z.enum(ROLE_NAMES)).min(1)])
+    .default("all")
+    .transform((roles): readonly RoleName[] => (roles === "all" ? ROLE_NAMES : roles)),
+  /** How long an idle role sleeps. */
+  pace_ms: z.int().min(10).max(60_000).default(1_000),
+  log_level: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+});
+
+export type OrchestratorConfig = z.output<typeof schema>;
+
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly code = "config";
+}
+
+/** From a YAML or JSON file; throws a ConfigError that lists every fault with its place. */
+export function readConfig(file: string): OrchestratorConfig {
+  const parsed = schema.safeParse(readYaml(file));
+  if (parsed.success) return parsed.data;
+  const reasons = parsed.error.issues.map(
+    (issue) => `${issue.path.join(".") || "document"}: ${issue.message}`,
+  );
+  throw new ConfigError(`${file}: ${reasons.join("; ")}`);
+}
+
+/** Shorter ones can be guessed. */
+const SECRET_CHARACTERS_MIN = 32;
+
+export function readSecretFile(file: string): string {
+  const secret = readText(file).trim();
+  if (secret.length < SECRET_CHARACTERS_MIN) {
+    throw new ConfigError(`${file} holds fewer than ${SECRET_CHARACTERS_MIN} characters`);
+  }
+  return secret;
+}
+
+function readYaml(file: string): unknown {
+  const document = parseDocument(readText(file), { uniqueKeys: true, schema: "core" });
+  const [fault] = [...document.errors, ...document.warnings];
+  if (fault !== undefined) throw new ConfigError(`${file}: ${fault.message.split("\n")[0]}`);
+  // Anchors could grow a small file without bound.
+  return document.toJS({ maxAliasCount: 0 });
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+    throw new ConfigError(`${file} cannot be read: ${code}`, { cause: error });
+  }
+}

@@ -1,0 +1,92 @@
+/** Puts the orchestrator together: store, node, signer, roles and API. `main.ts` runs it. */
+
+import { openBitcoind } from "../signer/bitcoind.ts";
+import type { Registers, Signer } from "../signer/signer.ts";
+import { openAccounts } from "./accounts/accounts.ts";
+import { openScripts } from "./accounts/scripts.ts";
+import { type ApiParts, serveApi } from "./api/server.ts";
+import type { SignerCard } from "./api/status.ts";
+import type { OrchestratorConfig, RoleName } from "./config.ts";
+import { openChain } from "./io/chain.ts";
+import type { Clock } from "./io/clock.ts";
+import { openStore } from "./io/store.ts";
+import type { Log } from "./log.ts";
+import { type Role, runRoles } from "./role.ts";
+import { broadcastRole } from "./spend/broadcast.ts";
+import { openCombiner } from "./spend/combiner.ts";
+import { confirmRole } from "./spend/confirm.ts";
+import { depositsRole } from "./spend/deposits.ts";
+import { reserveRole } from "./spend/reserve.ts";
+import { signRole } from "./spend/sign.ts";
+
+export interface OrchestratorOptions {
+  readonly config: OrchestratorConfig;
+  readonly signer: Signer & Registers;
+  /** What the signer says of itself now, for the status page. */
+  readonly describeSigner: () => Promise<SignerCard>;
+  readonly token: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Orchestrator {
+  readonly url: string;
+  /** Requests and steps under way end first. */
+  readonly close: () => Promise<void>;
+}
+
+export async function openOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
+  const { config, signer, clock, log } = options;
+  const { network, confirmations } = config;
+  const store = openStore({ path: config.store, network });
+  const { url, cookie } = config.node;
+  const node = openBitcoind({ url, ...(cookie !== undefined && { cookieFile: cookie }) });
+  const chain = openChain(node);
+  const scripts = openScripts();
+  const combiner = openCombiner();
+  const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations };
+  const roles: Readonly<Record<RoleName, Role>> = {
+    deposits: depositsRole({ ...shared, startHeight: config.scan_from }),
+    reserve: reserveRole({ ...shared, inputsMax: config.inputs_max }),
+    sign: signRole(shared),
+    broadcast: broadcastRole(shared),
+    confirm: confirmRole(shared),
+  };
+  const running = runRoles(
+    config.roles.map((name) => roles[name]),
+    { log, paceMs: config.pace_ms },
+  );
+  const closeRest = async () => {
+    await running.stop();
+    await combiner.close();
+    node.close();
+    await store.close();
+  };
+  const parts: ApiParts = {
+    ...shared,
+    accounts: openAccounts({ ...shared, network }),
+    network,
+    fees: {
+      least: config.fees.sat_per_vbyte_min,
+      most: config.fees.sat_per_vbyte_max,
+      targetBlocks: config.fees.target_blocks,
+    },
+    token: options.token,
+    port: config.port,
+    describeSigner: options.describeSigner,
+    running,
+  };
+  try {
+    const api = await serveApi(parts);
+    return {
+      url: api.url,
+      close: async () => {
+        await api.close();
+        await closeRest();
+      },
+    };
+  } catch (error) {
+    await closeRest();
+    throw error;
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The PSBT of a spend, v0, with everything that a signer or a Ledger needs to see. Pure. Inputs and
+ * outputs stand in BIP69's order, so that the same choice gives the same transaction.
+ */
+import { fingerprintOf } from "../../policies/account-key.ts";
+import { fromHex } from "../../policies/hash.ts";
+import type { Sats } from "../../policies/money.ts";
+import { field, IN, OUT, type Psbt, type PsbtField, psbtOf } from "../../policies/psbt.ts";
+import { LEAF_VERSION } from "../../policies/taproot.ts";
+import type { Tx, TxInput, TxOutput } from "../../policies/transaction.ts";
+import type { Branch, Vault, VaultScript, VaultScripts } from "../../policies/vault.ts";
+import { compare, concat, size, sized, u8, u32, u64 } from "../../policies/wire.ts";
+import type { Payment } from "./select.ts";
+
+export interface BuildRequest {
+  readonly vault: VaultScripts;
+  readonly coins: readonly {
+    readonly outpoint: string;
+    readonly sats: Sats;
+    readonly branch: Branch;
+    readonly index: number;
+  }[];
+  readonly payments: readonly Payment[];
+  readonly change: { readonly sats: Sats; readonly branch: Branch; readonly index: number } | null;
+  /** Current height: it dates the spend, and keeps it out of older blocks. */
+  readonly locktime: number;
+}
+
+/** Version 2; replaceable, and no relative lock (BIP68, BIP125). */
+const TX_VERSION = 2;
+const SEQUENCE = 0xfffffffd;
+
+export function buildPsbt({ vault, coins, payments, change, locktime }: BuildRequest): Psbt {
+  const inputs = coins
+    .map((coin) => ({
+      coin,
+      input: inputOf(coin.outpoint),
+      script: vault.at(coin.branch, coin.index),
+    }))
+    .sort((a, b) => byOutpoint(a.input, b.input));
+  const outputs: { output: TxOutput; script: VaultScript | null }[] = payments.map((output) => ({
+    output,
+    script: null,
+  }));
+  if (change !== null) {
+    const script = vault.at(change.branch, change.index);
+    outputs.push({ output: { sats: change.sats, script: script.script }, script });
+  }
+  outputs.sort((a, b) => byAmount(a.output, b.output));
+  const tx: Tx = {
+    version: TX_VERSION,
+    inputs: inputs.map(({ input }) => input),
+    outputs: outputs.map(({ output }) => ({ sats: output.sats, script: output.script })),
+    locktime,
+  };
+  return {
+    ...psbtOf(tx),
+    inputs: inputs.map(({ coin, script }) => inputFields(vault.vault, script, coin.sats)),
+    outputs: outputs.map(({ script }) =>
+      script === null ? [] : changeFields(vault.vault, script),
+    ),
+  };
+}
+
+function inputOf(outpoint: string): TxInput {
+  const [txid = "", vout = ""] = outpoint.split(":");
+  return { txid: fromHex(txid).reverse(), vout: Number(vout), sequence: SEQUENCE };
+}
+
+/** BIP69: by transaction id as it is shown, then by index. */
+function byOutpoint(a: TxInput, b: TxInput): number {
+  const order = compare(Uint8Array.from(a.txid).reverse(), Uint8Array.from(b.txid).reverse());
+  return order || a.vout - b.vout;
+}
+
+/** BIP69: by amount, then by script. */
+function byAmount(a: TxOutput, b: TxOutput): number {
+  return Number(a.sats - b.sats) || compare(a.script, b.script);
+}
+
+function inputFields(vault: Vault, script: VaultScript, amount: Sats): readonly PsbtField[] {
+  return [
+    field(IN.WITNESS_UTXO, concat([u64(amount), sized(script.script)])),
+    {
+      type: IN.TAP_LEAF_SCRIPT,
+      keyData: script.controlBlock,
+      value: concat([script.leaf, u8(LEAF_VERSION)]),
+    },
+    ...derivations(vault, script, IN.TAP_BIP32_DERIVATION),
+    field(IN.TAP_INTERNAL_KEY, script.internalKey),
+    // With one leaf the root is that leaf's hash.
+    field(IN.TAP_MERKLE_ROOT, script.leafHash),
+  ];
+}
+
+function changeFields(vault: Vault, script: VaultScript): readonly PsbtField[] {
+  return [
+    field(OUT.TAP_INTERNAL_KEY, script.internalKey),
+    field(OUT.TAP_TREE, concat([u8(0), u8(LEAF_VERSION), sized(script.leaf)])),
+    ...derivations(vault, script, OUT.TAP_BIP32_DERIVATION),
+  ];
+}
+
+/** BIP371: the leaf hashes that a key stands in, then its master and its whole path. */
+function derivations(vault: Vault, script: VaultScript, type: number): readonly PsbtField[] {
+  return script.keys.map(({ xOnly }, i) => {
+    const key = vault.holders[i]?.key;
+    if (key === undefined) throw new Error("BUG: a script has a key that its vault has not");
+    // A bare key is its own master.
+    const fingerprint = fromHex(key.origin?.fingerprint ?? fingerprintOf(key.publicKey));
+    const path = [...(key.origin?.path ?? []), script.branch, script.index];
+    const value = concat([size(1), script.leafHash, fingerprint, ...path.map(u32)]);
+    return { type, keyData: xOnly, value };
+  });
+}

@@ -1,0 +1,147 @@
+/**
+ * From broadcast to booked: the scanner has seen who spends a coin, so here only rows are read. Also
+ * the way back, when a reorg takes the block, and the case that nobody asked for: the coins of an
+ * intent were spent by another transaction.
+ */
+import { type Sats, sats } from "../../policies/money.ts";
+import { withdrawalConfirmed, withdrawalUnconfirmed } from "../accounts/book.ts";
+import type { Clock } from "../io/clock.ts";
+import type { IntentState } from "../io/schema.ts";
+import type { Db, Store } from "../io/store.ts";
+import type { Log } from "../log.ts";
+import type { Role } from "../role.ts";
+import { lastScanned } from "./blocks.ts";
+import { type Coin, reservedCoins } from "./coins.ts";
+import { type IntentRow, move } from "./intents.ts";
+
+export interface ConfirmParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly confirmations: number;
+}
+
+/**
+ * Intents that hold coins and whose end is open. Also one that was refused: its PSBT is out, and any
+ * two keys could finish it until its nLockTime window has passed.
+ */
+const LIVE: readonly IntentState[] = [
+  "built",
+  "user-signed",
+  "held",
+  "signed",
+  "broadcast",
+  "refused",
+];
+
+export function confirmRole(parts: ConfirmParts): Role {
+  const { store } = parts;
+
+  async function step(): Promise<"idle"> {
+    const tip = await lastScanned(store.db);
+    if (tip === null) return "idle";
+    const deep = tip.height - parts.confirmations + 1;
+    // Only those with a coin that somebody has spent: the rest has nothing to be confirmed by.
+    const rows = await store.db
+      .selectFrom("intents")
+      .innerJoin("coins", "coins.reserved_by", "intents.id")
+      .selectAll("intents")
+      .distinct()
+      .where("intents.state", "in", LIVE)
+      .where("coins.spent_height", "<=", BigInt(deep))
+      .execute();
+    for (const intent of rows) {
+      await settle(parts, intent, await reservedCoins(store.db, intent.id));
+    }
+    return "idle";
+  }
+
+  return { name: "confirm", step };
+}
+
+async function settle(
+  { store, clock, log }: ConfirmParts,
+  intent: IntentRow,
+  coins: readonly Coin[],
+): Promise<void> {
+  const { id } = intent;
+  const stranger = coins.find(({ spentBy }) => spentBy !== null && spentBy !== intent.txid);
+  if (stranger !== undefined) {
+    const detail = `${stranger.outpoint} was spent by ${stranger.spentBy}`;
+    // The reservation stays: a person has to find out whose signatures these are.
+    if (await move(store.db, { id, from: LIVE, to: "conflicted", at: clock(), detail })) {
+      log.error({ intent: id, detail }, "intent conflicted");
+    }
+    return;
+  }
+  const height = coins.reduce((highest, coin) => Math.max(highest, coin.spentHeight ?? 0), 0);
+  const booked = await store.transaction(async (db) => {
+    const turn = intent.bookings + 1n;
+    const moved = await move(db, {
+      id,
+      // Somebody else may have sent it: what counts is that it stands in the chain.
+      from: LIVE,
+      to: "confirmed",
+      at: clock(),
+      detail: `in block ${height}`,
+      set: { mined_height: BigInt(height), bookings: turn, violations: "[]" },
+    });
+    if (moved) await withdrawalConfirmed(bookingOf(db, intent, turn, clock()));
+    return moved;
+  });
+  if (booked) log.info({ intent: id, txid: intent.txid, height }, "withdrawal confirmed");
+}
+
+/** A reorg down to `fork`: what was confirmed above it is in flight again. */
+export async function takeBack(
+  db: Db,
+  { fork, at }: { readonly fork: number; readonly at: bigint },
+): Promise<void> {
+  const rows = await db
+    .selectFrom("intents")
+    .selectAll()
+    .where("state", "=", "confirmed")
+    .where("mined_height", ">", BigInt(fork))
+    .execute();
+  for (const intent of rows) {
+    await move(db, {
+      id: intent.id,
+      from: "confirmed",
+      to: "broadcast",
+      at,
+      detail: `block ${intent.mined_height} left the chain`,
+      set: { mined_height: null },
+    });
+    await withdrawalUnconfirmed(bookingOf(db, intent, intent.bookings, at));
+  }
+}
+
+/** What mined transactions took out of the vaults that the book does not know yet. */
+export async function minedUnbooked(db: Db): Promise<bigint> {
+  const rows = await db
+    .selectFrom("intents")
+    .innerJoin("coins", "coins.reserved_by", "intents.id")
+    .select(["intents.id", "intents.sats", "intents.fee_sats"])
+    .distinct()
+    .where("intents.state", "<>", "confirmed")
+    .whereRef("coins.spent_by", "=", "intents.txid")
+    .execute();
+  return rows.reduce((sum, row) => sum + row.sats + (row.fee_sats ?? 0n), 0n);
+}
+
+function bookingOf(db: Db, intent: IntentRow, turn: bigint, at: bigint) {
+  return {
+    db,
+    account: intent.account,
+    intent: intent.id,
+    sats: sats(intent.sats),
+    feeSats: feeOf(intent),
+    turn,
+    at,
+  };
+}
+
+function feeOf({ id, fee_sats }: IntentRow): Sats {
+  if (fee_sats === null) throw new Error(`BUG: intent ${id} was built without a fee`);
+  return sats(fee_sats);
+}

@@ -1,0 +1,318 @@
+/**
+ * Spends that were asked for. An intent's id is the hash of its content, so raising twice is once;
+ * its state moves by compare-and-set, so of two who move it one does, and a crash anywhere is
+ * resumed by whoever looks next.
+ */
+import type { Violation } from "../../policies/decide.ts";
+import { hex } from "../../policies/hash.ts";
+import {
+  type IntentDocument,
+  IntentError,
+  readIntent,
+  type SpendIntent,
+} from "../../policies/intent.ts";
+import type { MsatsPerVbyte } from "../../policies/money.ts";
+import type { Scripts } from "../accounts/scripts.ts";
+import type { Clock } from "../io/clock.ts";
+import type { IntentState } from "../io/schema.ts";
+import type { Db, Row, Store } from "../io/store.ts";
+import { dustSats } from "./select.ts";
+
+export type IntentRow = Row<"intents">;
+
+/** An objection, of a signer's rule or of our own (`funds`, `mempool`, …). */
+export interface Objection {
+  readonly rule: string;
+  readonly detail: string;
+  readonly retry?: string;
+}
+
+export interface RaiseRequest {
+  readonly account: string;
+  readonly address: string;
+  readonly sats: bigint;
+  readonly reference: string;
+  readonly feeRate: MsatsPerVbyte;
+}
+
+export type RaiseOutcome =
+  | { readonly kind: "raised"; readonly intent: IntentRow; readonly fresh: boolean }
+  | {
+      readonly kind: "refused";
+      readonly code: "no-account" | "content" | "reference-used";
+      readonly reasons: readonly string[];
+    };
+
+export interface RaiseParts {
+  readonly store: Store;
+  readonly scripts: Scripts;
+  readonly clock: Clock;
+}
+
+/** Raises a withdrawal; the same content again gets the same intent, wherever it stands by now. */
+export async function raise(parts: RaiseParts, request: RaiseRequest): Promise<RaiseOutcome> {
+  const { store, scripts, clock } = parts;
+  const vault = await store.db
+    .selectFrom("vaults")
+    .select("id")
+    .where("account", "=", request.account)
+    .executeTakeFirst();
+  const derived = vault === undefined ? null : await scripts.vault(store.db, vault.id);
+  if (derived === null) return refused("no-account", ["there is no open account of this id"]);
+  const document: IntentDocument = {
+    format: "ballast/intent@1",
+    purpose: "withdrawal",
+    network: derived.vault.network,
+    vault: derived.vault.id,
+    outputs: [{ address: request.address, sats: String(request.sats) }],
+    reference: request.reference,
+  };
+  let intent: SpendIntent;
+  try {
+    intent = readIntent(document);
+  } catch (error) {
+    if (error instanceof IntentError) return refused("content", error.reasons);
+    throw error;
+  }
+  const reasons = await contentReasons(parts, intent);
+  if (reasons.length > 0) return refused("content", reasons);
+
+  const fresh = await store.transaction(async (db) => {
+    const at = clock();
+    const inserted = await db
+      .insertInto("intents")
+      .values({
+        id: intent.id,
+        account: request.account,
+        vault: intent.vault,
+        reference: intent.reference,
+        document: JSON.stringify(document),
+        state: "raised",
+        sats: request.sats,
+        fee_rate: request.feeRate,
+        fee_sats: null,
+        unsigned_psbt: null,
+        psbt: null,
+        txid: null,
+        locktime: null,
+        change_position: null,
+        raw_tx: null,
+        violations: "[]",
+        rules: "[]",
+        retry_at: 0n,
+        attempts: 0n,
+        mined_height: null,
+        bookings: 0n,
+        released: 0n,
+        created_at: at,
+      })
+      .onConflict((conflict) => conflict.doNothing())
+      .returning("id")
+      .executeTakeFirst();
+    if (inserted === undefined) return false;
+    await note(db, { id: intent.id, state: "raised", at, detail: "" });
+    return true;
+  });
+  const row = await findIntent(store.db, intent.id);
+  return row === null
+    ? refused("reference-used", [
+        `reference ${request.reference} was used for another withdrawal of this account`,
+      ])
+    : { kind: "raised", intent: row, fresh };
+}
+
+export async function findIntent(db: Db, id: string): Promise<IntentRow | null> {
+  const row = await db.selectFrom("intents").selectAll().where("id", "=", id).executeTakeFirst();
+  return row ?? null;
+}
+
+/** Newest first. */
+export function listIntents(db: Db, limit: number): Promise<readonly IntentRow[]> {
+  return db
+    .selectFrom("intents")
+    .selectAll()
+    .orderBy("created_at", "desc")
+    .orderBy("id")
+    .limit(limit)
+    .execute();
+}
+
+/** Intents in one of these states that may be tried now, oldest first. */
+export function dueIntents(
+  db: Db,
+  states: readonly IntentState[],
+  now: bigint,
+): Promise<readonly IntentRow[]> {
+  return db
+    .selectFrom("intents")
+    .selectAll()
+    .where("state", "in", states)
+    .where("retry_at", "<=", now)
+    .orderBy("created_at")
+    .orderBy("id")
+    .limit(DUE_MAX)
+    .execute();
+}
+
+/** A step looks at so many and comes again. */
+const DUE_MAX = 100;
+
+export type IntentChange = Partial<
+  Omit<IntentRow, "id" | "account" | "vault" | "reference" | "document" | "state" | "created_at">
+>;
+
+export interface Move {
+  readonly id: string;
+  readonly from: IntentState | readonly IntentState[];
+  readonly to: IntentState;
+  readonly at: bigint;
+  readonly detail?: string;
+  readonly set?: IntentChange;
+}
+
+/** Compare-and-set; false when the intent is not, or no longer, where it should leave from. */
+export async function move(db: Db, { id, from, to, at, detail, set }: Move): Promise<boolean> {
+  const states = typeof from === "string" ? [from] : from;
+  const moved = await db
+    .updateTable("intents")
+    .set({ ...set, state: to })
+    .where("id", "=", id)
+    .where("state", "in", states)
+    .returning("id")
+    .executeTakeFirst();
+  if (moved === undefined) return false;
+  await note(db, { id, state: to, at, detail: detail ?? "" });
+  return true;
+}
+
+export interface Deferral {
+  readonly intent: IntentRow;
+  readonly now: bigint;
+  readonly violations: readonly Objection[];
+}
+
+/** A held intent is tried again after two seconds, then twice as long, up to five minutes. */
+const RETRY_MS_MIN = 2_000n;
+const RETRY_MS_MAX = 300_000n;
+
+/** When to try an intent again that was in the way of something, and why. */
+export function deferral({ intent, now, violations }: Deferral): IntentChange {
+  const doubled = RETRY_MS_MIN << (intent.attempts < 10n ? intent.attempts : 10n);
+  return {
+    violations: JSON.stringify(violations),
+    attempts: intent.attempts + 1n,
+    retry_at: now + (doubled < RETRY_MS_MAX ? doubled : RETRY_MS_MAX),
+  };
+}
+
+/** Stays where it is and is tried again later. */
+export async function defer(db: Db, deferred: Deferral): Promise<void> {
+  const { intent } = deferred;
+  await db
+    .updateTable("intents")
+    .set(deferral(deferred))
+    .where("id", "=", intent.id)
+    .where("state", "=", intent.state)
+    .execute();
+}
+
+/** The change that an intent gets when a step succeeded: old objections are history. */
+export const settled: IntentChange = { violations: "[]", attempts: 0n, retry_at: 0n };
+
+/** The bytes that go out, written once. */
+export async function keepRawTx(
+  db: Db,
+  { id, rawTx }: { readonly id: string; readonly rawTx: Uint8Array },
+): Promise<void> {
+  await db
+    .updateTable("intents")
+    .set({ raw_tx: rawTx })
+    .where("id", "=", id)
+    .where("raw_tx", "is", null)
+    .execute();
+}
+
+/** A refused intent lets go of what it held, once; null: it had before. */
+export async function markReleased(db: Db, id: string): Promise<IntentRow | null> {
+  const row = await db
+    .updateTable("intents")
+    .set({ released: 1n })
+    .where("id", "=", id)
+    .where("state", "=", "refused")
+    .where("released", "=", 0n)
+    .returningAll()
+    .executeTakeFirst();
+  return row ?? null;
+}
+
+export interface IntentEvent {
+  readonly at: bigint;
+  readonly state: IntentState;
+  readonly detail: string;
+}
+
+export function historyOfIntent(db: Db, id: string): Promise<readonly IntentEvent[]> {
+  return db
+    .selectFrom("intent_events")
+    .select(["at", "state", "detail"])
+    .where("intent", "=", id)
+    .orderBy("sequence")
+    .execute();
+}
+
+export function objectionsOf(row: IntentRow): readonly Objection[] {
+  return JSON.parse(row.violations) as readonly Objection[];
+}
+
+/** A signer's violations as we keep them. */
+export function objections(violations: readonly Violation[]): readonly Objection[] {
+  return violations.map((violation) => ({ ...violation }));
+}
+
+function refused(
+  code: Extract<RaiseOutcome, { kind: "refused" }>["code"],
+  reasons: readonly string[],
+): RaiseOutcome {
+  return { kind: "refused", code, reasons };
+}
+
+/** What no signer would sign is refused here already, with words for whoever asks. */
+async function contentReasons(
+  { store, scripts }: RaiseParts,
+  intent: SpendIntent,
+): Promise<readonly string[]> {
+  const reasons: string[] = [];
+  for (const output of intent.outputs) {
+    const least = dustSats(output.script);
+    if (output.sats < least) reasons.push(`sats: ${output.sats} is dust, at least ${least}`);
+    const [own] = await scripts.watched(store.db, [hex(output.script)]);
+    if (own?.vault === intent.vault) reasons.push("address: it is the account's own vault");
+  }
+  return reasons;
+}
+
+async function note(
+  db: Db,
+  event: {
+    readonly id: string;
+    readonly state: IntentState;
+    readonly at: bigint;
+    readonly detail: string;
+  },
+): Promise<void> {
+  const { count } = await db
+    .selectFrom("intent_events")
+    .select((eb) => eb.fn.countAll<bigint>().as("count"))
+    .where("intent", "=", event.id)
+    .executeTakeFirstOrThrow();
+  await db
+    .insertInto("intent_events")
+    .values({
+      intent: event.id,
+      sequence: count,
+      at: event.at,
+      state: event.state,
+      detail: event.detail,
+    })
+    .execute();
+}

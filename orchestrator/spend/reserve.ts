@@ -1,0 +1,245 @@
+/**
+ * raised -> built: coins are chosen, the PSBT is built, and coins and money are reserved, all in one
+ * transaction. And the way back: coins are free again only when no honest signer would sign the
+ * PSBT any more (architecture, invariant 2).
+ */
+import type { IntentDocument } from "../../policies/intent.ts";
+import { readIntent } from "../../policies/intent.ts";
+import { msatsPerVbyte, sats } from "../../policies/money.ts";
+import { writePsbt } from "../../policies/psbt.ts";
+import { shown, txidOf } from "../../policies/transaction.ts";
+import { CHANGE, type VaultScripts } from "../../policies/vault.ts";
+import { withdrawalReleased, withdrawalReserved } from "../accounts/book.ts";
+import type { Scripts } from "../accounts/scripts.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Db, Store } from "../io/store.ts";
+import type { Log } from "../log.ts";
+import type { Role } from "../role.ts";
+import { lastScanned } from "./blocks.ts";
+import { buildPsbt } from "./build.ts";
+import { lastChange, pending, release, reserve, spendable } from "./coins.ts";
+import {
+  defer,
+  dueIntents,
+  findIntent,
+  type IntentRow,
+  markReleased,
+  move,
+  type Objection,
+  settled,
+} from "./intents.ts";
+import { selectCoins } from "./select.ts";
+
+export interface ReserveParts {
+  readonly store: Store;
+  readonly scripts: Scripts;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Coins that one spend may take. */
+  readonly inputsMax: number;
+}
+
+/**
+ * Signers refuse a PSBT whose nLockTime is more than this behind their tip (invariant 4), so after
+ * that its signatures are worth nothing and its coins are free.
+ */
+export const LOCKTIME_WINDOW_BLOCKS = 144;
+
+export function reserveRole(parts: ReserveParts): Role {
+  const { store, clock } = parts;
+
+  async function step(): Promise<"idle"> {
+    const tip = await lastScanned(store.db);
+    if (tip === null) return "idle";
+    for (const intent of await dueIntents(store.db, ["raised"], clock())) {
+      await build(parts, intent, tip.height);
+    }
+    await expire(parts, tip.height);
+    return "idle";
+  }
+
+  return { name: "reserve", step };
+}
+
+/**
+ * Before the first signature an intent can be taken back. False: there is a signature already, or
+ * the intent has ended.
+ */
+export function cancel(parts: Pick<ReserveParts, "store" | "clock">, id: string): Promise<boolean> {
+  return withdraw(parts, { id, from: ["raised", "built"], detail: "on request" });
+}
+
+type BuildResult =
+  | { readonly kind: "built"; readonly feeSats: bigint; readonly txid: string }
+  | { readonly kind: "gone" }
+  | { readonly kind: "refused" | "held"; readonly objection: Objection };
+
+async function build(parts: ReserveParts, intent: IntentRow, height: number): Promise<void> {
+  const { store, clock, log } = parts;
+  const { id } = intent;
+  const vault = await parts.scripts.vault(store.db, intent.vault);
+  if (vault === null) throw new Error(`BUG: intent ${id} names vault ${intent.vault}`);
+  const result = await store.transaction(async (db) => {
+    const outcome = await attempt(parts, db, { intent, vault, height });
+    if (outcome.kind === "refused") {
+      const { objection } = outcome;
+      await move(db, {
+        id,
+        from: "raised",
+        to: "refused",
+        at: clock(),
+        detail: objection.detail,
+        set: { violations: JSON.stringify([objection]), released: 1n },
+      });
+    }
+    if (outcome.kind === "held") {
+      await defer(db, { intent, now: clock(), violations: [outcome.objection] });
+    }
+    return outcome;
+  });
+  switch (result.kind) {
+    case "built":
+      log.info({ intent: id, txid: result.txid, feeSats: String(result.feeSats) }, "spend built");
+      return;
+    case "refused":
+    case "held":
+      log.info({ intent: id, ...result.objection }, `spend ${result.kind}`);
+      return;
+    case "gone":
+      return;
+  }
+}
+
+interface Attempt {
+  readonly intent: IntentRow;
+  readonly vault: VaultScripts;
+  readonly height: number;
+}
+
+/** Writes nothing unless it returns `built`. */
+async function attempt(
+  parts: ReserveParts,
+  db: Db,
+  { intent, vault, height }: Attempt,
+): Promise<BuildResult> {
+  const { id } = intent;
+  if ((await findIntent(db, id))?.state !== "raised") return { kind: "gone" };
+  const { outputs: payments } = readIntent(JSON.parse(intent.document) as IntentDocument);
+  const changeIndex = (await lastChange(db, intent.vault)) + 1;
+  const selection = selectCoins({
+    coins: await spendable(db, intent.vault),
+    payments,
+    rate: msatsPerVbyte(intent.fee_rate),
+    changeScript: vault.at(CHANGE, changeIndex).script,
+    inputsMax: parts.inputsMax,
+  });
+  if (selection.kind === "refused") {
+    const objection = { rule: "funds", detail: selection.detail };
+    const later = selection.code === "insufficient" && (await pending(db, intent.vault)) > 0n;
+    return later
+      ? { kind: "held", objection: { ...objection, retry: "when coins on their way are buried" } }
+      : { kind: "refused", objection };
+  }
+  const { coins, feeSats, changeSats } = selection;
+  const psbt = buildPsbt({
+    vault,
+    coins,
+    payments,
+    change: changeSats === null ? null : { sats: changeSats, branch: CHANGE, index: changeIndex },
+    locktime: height,
+  });
+  const bytes = writePsbt(psbt);
+  const txid = shown(txidOf(psbt.tx));
+  const booked = await withdrawalReserved({
+    db,
+    account: intent.account,
+    intent: id,
+    sats: sats(intent.sats),
+    feeSats,
+    turn: 0n,
+    at: parts.clock(),
+  });
+  if (booked === "overdrawn") {
+    const detail = `less than ${intent.sats + feeSats} sat are available in the book`;
+    return { kind: "refused", objection: { rule: "funds", detail } };
+  }
+  const outpoints = coins.map(({ outpoint }) => outpoint);
+  const reserved = await reserve(db, { intent: id, outpoints });
+  const moved = await move(db, {
+    id,
+    from: "raised",
+    to: "built",
+    at: parts.clock(),
+    detail: `${outpoints.length} coins, fee ${feeSats} sat`,
+    set: {
+      ...settled,
+      fee_sats: feeSats,
+      unsigned_psbt: bytes,
+      psbt: bytes,
+      txid,
+      locktime: BigInt(height),
+      change_position: changeSats === null ? null : BigInt(changeIndex),
+    },
+  });
+  // Both were read in this very transaction; throwing undoes the booking with the rest.
+  if (!reserved || !moved) throw new Error(`BUG: coins of intent ${id} moved under a write lock`);
+  await parts.scripts.extend(db, { vault: intent.vault, branch: CHANGE, used: changeIndex });
+  return { kind: "built", feeSats, txid };
+}
+
+/** Intents that nobody may sign any more give back what they hold. */
+async function expire(parts: ReserveParts, height: number): Promise<void> {
+  const { store, clock } = parts;
+  const rows = await store.db
+    .selectFrom("intents")
+    .selectAll()
+    .where("state", "in", ["built", "refused"])
+    .where("released", "=", 0n)
+    .where("locktime", "<", BigInt(height - LOCKTIME_WINDOW_BLOCKS))
+    .execute();
+  for (const { id, state } of rows) {
+    if (state === "built") {
+      const detail = `not signed within ${LOCKTIME_WINDOW_BLOCKS} blocks`;
+      await withdraw(parts, { id, from: ["built"], detail });
+      continue;
+    }
+    await store.transaction(async (db) => {
+      const freed = await markReleased(db, id);
+      if (freed !== null) await giveBack(db, freed, clock());
+    });
+  }
+}
+
+interface Withdrawn {
+  readonly id: string;
+  readonly from: readonly ("raised" | "built")[];
+  readonly detail: string;
+}
+
+function withdraw(
+  { store, clock }: Pick<ReserveParts, "store" | "clock">,
+  { id, from, detail }: Withdrawn,
+): Promise<boolean> {
+  return store.transaction(async (db) => {
+    const at = clock();
+    const moved = await move(db, { id, from, to: "cancelled", at, detail, set: { released: 1n } });
+    const intent = moved ? await findIntent(db, id) : null;
+    if (intent !== null) await giveBack(db, intent, at);
+    return moved;
+  });
+}
+
+async function giveBack(db: Db, intent: IntentRow, at: bigint): Promise<void> {
+  // Never built: nothing was taken.
+  if (intent.fee_sats === null) return;
+  await release(db, intent.id);
+  await withdrawalReleased({
+    db,
+    account: intent.account,
+    intent: intent.id,
+    sats: sats(intent.sats),
+    feeSats: sats(intent.fee_sats),
+    turn: 0n,
+    at,
+  });
+}

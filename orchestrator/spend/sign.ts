@@ -1,0 +1,184 @@
+/**
+ * built -> user-signed -> signed. The user signs first; then the LSP's signer is asked, decides by
+ * its own law, and its answer is stored, whatever it is.
+ */
+import { readIntent, writeIntent } from "../../policies/intent.ts";
+import { PsbtFault, readPsbtText, writePsbt } from "../../policies/psbt.ts";
+import type { Role as Holder, VaultDocument } from "../../policies/vault.ts";
+import type { Signer } from "../../signer/signer.ts";
+import type { Scripts } from "../accounts/scripts.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Store } from "../io/store.ts";
+import type { Log } from "../log.ts";
+import type { Role } from "../role.ts";
+import type { Rejected } from "./combine.ts";
+import type { Combiner } from "./combiner.ts";
+import {
+  defer,
+  deferral,
+  dueIntents,
+  findIntent,
+  type IntentRow,
+  move,
+  objections,
+  settled,
+} from "./intents.ts";
+
+export interface SignParts {
+  readonly store: Store;
+  readonly scripts: Scripts;
+  readonly signer: Signer;
+  readonly combiner: Combiner;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export type UserPsbtOutcome =
+  | { readonly kind: "accepted"; readonly fresh: boolean; readonly rejected: readonly Rejected[] }
+  | {
+      readonly kind: "refused";
+      readonly code: "psbt" | "signatures" | "state";
+      readonly reasons: readonly string[];
+    };
+
+/** Takes the user's signed PSBT as base64; null when there is no such intent. */
+export async function acceptUserPsbt(
+  parts: Omit<SignParts, "signer">,
+  { id, text }: { readonly id: string; readonly text: string },
+): Promise<UserPsbtOutcome | null> {
+  const { store, clock, log } = parts;
+  const intent = await findIntent(store.db, id);
+  if (intent === null) return null;
+  if (intent.unsigned_psbt === null || GONE.has(intent.state)) {
+    return refused("state", [`the intent is ${intent.state}`]);
+  }
+  let partial: Uint8Array;
+  try {
+    partial = writePsbt(readPsbtText(text));
+  } catch (error) {
+    if (error instanceof PsbtFault) return refused("psbt", [`${error.code}: ${error.message}`]);
+    throw error;
+  }
+  const { psbt, signedBy, rejected } = await parts.combiner.combine({
+    unsigned: intent.unsigned_psbt,
+    partials: [partial],
+    vault: await vaultOf(parts, intent),
+  });
+  if (!signedBy.includes("user")) {
+    const reasons = rejected.map(({ input, detail }) =>
+      input === null ? detail : `input ${input}: ${detail}`,
+    );
+    return refused("signatures", [...reasons, "the user's signature is not on every input"]);
+  }
+  const fresh = await move(store.db, {
+    id,
+    from: "built",
+    to: "user-signed",
+    at: clock(),
+    set: { ...settled, psbt },
+  });
+  if (fresh) log.info({ intent: id, rejected: rejected.length }, "user signed");
+  return { kind: "accepted", fresh, rejected };
+}
+
+/** A signature that comes now would sign nothing that still waits for it. */
+const GONE = new Set(["cancelled", "refused", "conflicted"]);
+
+export function signRole(parts: SignParts): Role {
+  const { store, clock, log } = parts;
+
+  async function step(): Promise<"idle"> {
+    for (const intent of await dueIntents(store.db, ["user-signed", "held"], clock())) {
+      try {
+        await ask(parts, intent);
+      } catch (error) {
+        // One intent that a signer stumbles over must not keep the others waiting.
+        const detail = error instanceof Error ? error.message : String(error);
+        log.warn({ intent: intent.id, signer: parts.signer.name, detail }, "signer stumbled");
+        const violation = { rule: "signer-answers", detail, retry: "when the signer is back" };
+        await defer(store.db, { intent, now: clock(), violations: [violation] });
+      }
+    }
+    return "idle";
+  }
+
+  return { name: "sign", step };
+}
+
+async function ask(parts: SignParts, intent: IntentRow): Promise<void> {
+  const { store, signer, clock, log } = parts;
+  const { id, psbt, unsigned_psbt } = intent;
+  if (psbt === null || unsigned_psbt === null) throw new Error(`BUG: intent ${id} has no PSBT`);
+  const document = writeIntent(readIntent(JSON.parse(intent.document)));
+  const outcome = await signer.sign({ intent: document, psbt });
+  const from = ["user-signed", "held"] as const;
+  switch (outcome.kind) {
+    case "signed": {
+      const combined = await parts.combiner.combine({
+        unsigned: unsigned_psbt,
+        partials: [psbt, outcome.psbt],
+        vault: await vaultOf(parts, intent),
+      });
+      const wanted: readonly Holder[] = ["user", signer.role];
+      if (!wanted.every((role) => combined.signedBy.includes(role))) {
+        const details = combined.rejected.map(({ detail }) => detail);
+        throw new Error(`the answer lacks valid signatures: ${details.join("; ") || "none given"}`);
+      }
+      await move(store.db, {
+        id,
+        from,
+        to: "signed",
+        at: clock(),
+        detail: `${signer.name} agreed by ${outcome.rules.length} rules`,
+        set: {
+          ...settled,
+          psbt: combined.psbt,
+          rules: JSON.stringify(outcome.rules),
+        },
+      });
+      log.info({ intent: id, signer: signer.name, rules: outcome.rules.length }, "spend signed");
+      return;
+    }
+    case "refused": {
+      const violations = objections(outcome.violations);
+      await move(store.db, {
+        id,
+        from,
+        to: "refused",
+        at: clock(),
+        detail: violations.map(({ rule }) => rule).join(", "),
+        set: { violations: JSON.stringify(violations) },
+      });
+      log.info({ intent: id, signer: signer.name, violations }, "spend refused");
+      return;
+    }
+    case "held": {
+      const violations = objections(outcome.violations);
+      const set = deferral({ intent, now: clock(), violations });
+      if (intent.state === "held") {
+        await defer(store.db, { intent, now: clock(), violations });
+        return;
+      }
+      const detail = violations.map(({ rule }) => rule).join(", ");
+      await move(store.db, { id, from: "user-signed", to: "held", at: clock(), detail, set });
+      log.info({ intent: id, signer: signer.name, violations }, "spend held");
+      return;
+    }
+  }
+}
+
+async function vaultOf(
+  { store, scripts }: Pick<SignParts, "store" | "scripts">,
+  intent: IntentRow,
+): Promise<VaultDocument> {
+  const derived = await scripts.vault(store.db, intent.vault);
+  if (derived === null) throw new Error(`BUG: intent ${intent.id} names vault ${intent.vault}`);
+  return derived.vault.document;
+}
+
+function refused(
+  code: Extract<UserPsbtOutcome, { kind: "refused" }>["code"],
+  reasons: readonly string[],
+): UserPsbtOutcome {
+  return { kind: "refused", code, reasons };
+}

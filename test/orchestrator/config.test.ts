@@ -1,0 +1,96 @@
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { ConfigError, ROLE_NAMES, readConfig, readSecretFile } from "../../orchestrator/config.ts";
+import { temporaryFolder } from "../support/node.ts";
+
+const folder = temporaryFolder();
+const MAIN = join(import.meta.dirname, "../../orchestrator/main.ts");
+
+const GOOD = `
+format: ballast/orchestrator@1
+network: regtest
+store: /tmp/ballast.sqlite
+node: { url: "http://127.0.0.1:18443", cookie: /tmp/.cookie }
+signer: { url: "http://127.0.0.1:7001", secret: /tmp/signer.secret }
+token: /tmp/api.token
+fees: { sat_per_vbyte_min: 1.5, sat_per_vbyte_max: 200 }
+`;
+
+function read(text: string) {
+  const file = join(folder(), "config.yaml");
+  writeFileSync(file, text);
+  return readConfig(file);
+}
+
+function faultOf(text: string): string {
+  try {
+    read(text);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  return "";
+}
+
+function run(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ["--import", "tsx", MAIN, ...args],
+    { encoding: "utf8", cwd: join(import.meta.dirname, "../..") },
+  );
+  return { status, stdout, stderr };
+}
+
+describe("the configuration", () => {
+  it("has defaults for what need not be said", () => {
+    expect(read(GOOD)).toMatchObject({
+      port: 0,
+      confirmations: 3,
+      roles: ROLE_NAMES,
+      fees: { sat_per_vbyte_min: 1_500n, sat_per_vbyte_max: 200_000n, target_blocks: 6 },
+    });
+  });
+
+  it.each([
+    ["an unknown key", `${GOOD}confirmatons: 2\n`, "confirmatons"],
+    ["a key that stands twice", `${GOOD}network: signet\n`, "unique"],
+    ["a relative path", GOOD.replace("store: /tmp/", "store: "), "store: must be an absolute path"],
+    ["no confirmations", `${GOOD}confirmations: 0\n`, "confirmations"],
+    ["an unknown role", `${GOOD}roles: [deposits, mint]\n`, "roles"],
+    ["fees upside down", GOOD.replace("1.5", "300"), "fees: sat_per_vbyte_min is above"],
+    ["a rate with four decimals", GOOD.replace("1.5", "1.5001"), "three decimals"],
+    ["no document", "", "document"],
+  ])("refuses %s", (_, text, words) => {
+    expect(faultOf(text)).toContain(words);
+  });
+
+  it("lists every fault at once", () => {
+    const fault = faultOf(`${GOOD}confirmations: 0\nport: -1\n`);
+    expect(fault).toContain("confirmations");
+    expect(fault).toContain("port");
+  });
+
+  it("refuses a secret that can be guessed, and never repeats it", () => {
+    const file = join(folder(), "short.secret");
+    writeFileSync(file, "hunter2");
+    expect(() => readSecretFile(file)).toThrow("fewer than 32 characters");
+    expect(() => readSecretFile(file)).not.toThrow("hunter2");
+  });
+});
+
+describe("the process", () => {
+  it("says how it is used", () => {
+    expect(run("--help")).toMatchObject({ status: 0, stderr: "" });
+    expect(run()).toMatchObject({ status: 2 });
+  });
+
+  it("does not start on a configuration with a fault, and says which", () => {
+    const file = join(folder(), "bad.yaml");
+    writeFileSync(file, `${GOOD}colour: blue\n`);
+    const { status, stdout, stderr } = run("--config", file);
+    expect([status, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(/^orchestrator cannot start: .*colour.*\n$/);
+  });
+});

@@ -1,0 +1,85 @@
+/** A chain in memory: a real one in small, with blocks, a mempool and reorgs, and no proof of work. */
+
+import { Transaction } from "bitcoinjs-lib";
+import type { Chain, ChainBlock, ChainTx } from "../../orchestrator/io/chain.ts";
+import { fromHex, hex, sha256 } from "../../policies/hash.ts";
+import { msatsPerVbyte, type Sats } from "../../policies/money.ts";
+import { outpoint } from "../../policies/transaction.ts";
+
+export interface MemoryChain extends Chain {
+  /** Mines what the mempool holds, then empty blocks; returns the new height. */
+  readonly mine: (blocks: number) => number;
+  /** Puts a payment from nowhere into the mempool; returns its outpoint. */
+  readonly pay: (script: Uint8Array, sats: Sats) => string;
+  /** Drops the last blocks; their transactions are back in the mempool, or forgotten. */
+  readonly reorg: (blocks: number, transactions: "kept" | "lost") => void;
+  /** What the node would say next instead of accepting. */
+  readonly rejections: string[];
+  readonly sent: () => number;
+}
+
+export function memoryChain(): MemoryChain {
+  const blocks: ChainBlock[] = [{ hash: blockHash(0, ""), previous: "", transactions: [] }];
+  let mempool: ChainTx[] = [];
+  let payments = 0;
+  let salt = 0;
+  let sent = 0;
+  const rejections: string[] = [];
+  const tip = () => blocks[blocks.length - 1] as ChainBlock;
+
+  return {
+    rejections,
+    sent: () => sent,
+    tip: async () => ({ height: blocks.length - 1, hash: tip().hash }),
+    hashAt: async (height) => blocks[height]?.hash ?? null,
+    block: async (hash) => {
+      const block = blocks.find((candidate) => candidate.hash === hash);
+      if (block === undefined) throw new Error(`no block ${hash}`);
+      return block;
+    },
+    accepts: async (rawTx) => {
+      const reason = rejections.shift();
+      if (reason !== undefined) return { kind: "rejected", reason };
+      const txid = Transaction.fromBuffer(rawTx).getId();
+      const known = [...mempool, ...blocks.flatMap(({ transactions }) => transactions)];
+      return { kind: known.some((tx) => tx.txid() === txid) ? "known" : "accepted" };
+    },
+    send: async (rawTx) => {
+      const tx = Transaction.fromBuffer(rawTx);
+      const txid = tx.getId();
+      sent += 1;
+      mempool.push({
+        txid: () => txid,
+        spends: tx.ins.map(({ hash, index }) => outpoint({ txid: hash, vout: index })),
+        outputs: tx.outs.map(({ value, script }) => ({ sats: value, script })),
+      });
+    },
+    inMempool: async (txid) => mempool.some((tx) => tx.txid() === txid),
+    feeRate: async () => msatsPerVbyte(2_000n),
+    mine(count) {
+      for (let i = 0; i < count; i += 1) {
+        salt += 1;
+        const previous = tip().hash;
+        blocks.push({ hash: blockHash(salt, previous), previous, transactions: mempool });
+        mempool = [];
+      }
+      return blocks.length - 1;
+    },
+    pay(script, sats) {
+      payments += 1;
+      const txid = hex(sha256(new TextEncoder().encode(`payment ${payments}`)));
+      const from = `${hex(sha256(fromHex(txid)))}:0`;
+      mempool.push({ txid: () => txid, spends: [from], outputs: [{ sats, script }] });
+      return `${txid}:0`;
+    },
+    reorg(count, transactions) {
+      const dropped = blocks.splice(blocks.length - count, count);
+      const back = dropped.flatMap((block) => block.transactions);
+      mempool = transactions === "kept" ? [...back, ...mempool] : [];
+    },
+  };
+}
+
+function blockHash(salt: number, previous: string): string {
+  return hex(sha256(new TextEncoder().encode(`block ${salt} on ${previous}`)));
+}

@@ -1,0 +1,139 @@
+/** The orchestrator's parts around a chain, stepped by hand: no timers, a clock that a test moves. */
+import { type Accounts, openAccounts } from "../../orchestrator/accounts/accounts.ts";
+import { openScripts } from "../../orchestrator/accounts/scripts.ts";
+import type { Chain } from "../../orchestrator/io/chain.ts";
+import { openStore, type Store } from "../../orchestrator/io/store.ts";
+import { silentLog } from "../../orchestrator/log.ts";
+import type { Role } from "../../orchestrator/role.ts";
+import { broadcastRole } from "../../orchestrator/spend/broadcast.ts";
+import { openCombiner } from "../../orchestrator/spend/combiner.ts";
+import { confirmRole } from "../../orchestrator/spend/confirm.ts";
+import { depositsRole } from "../../orchestrator/spend/deposits.ts";
+import { findIntent, type IntentRow, raise } from "../../orchestrator/spend/intents.ts";
+import { reserveRole } from "../../orchestrator/spend/reserve.ts";
+import { acceptUserPsbt, signRole } from "../../orchestrator/spend/sign.ts";
+import { msatsPerVbyte } from "../../policies/money.ts";
+import { readPsbt, writePsbtText } from "../../policies/psbt.ts";
+import { readVault, type VaultScripts, vaultScripts } from "../../policies/vault.ts";
+import {
+  type Holder,
+  holder,
+  proofOf,
+  type SoftwareLsp,
+  signWith,
+  softwareLsp,
+} from "./holders.ts";
+
+export interface World {
+  readonly store: Store;
+  readonly accounts: Accounts;
+  readonly lsp: SoftwareLsp;
+  readonly parts: ReturnType<typeof partsOf>;
+  readonly roles: Readonly<Record<"deposits" | "reserve" | "sign" | "broadcast" | "confirm", Role>>;
+  /** Every role until all are idle. */
+  readonly settle: () => Promise<void>;
+  readonly pass: (ms: bigint) => void;
+}
+
+export const CONFIRMATIONS = 2;
+
+export function openWorld(chain: Chain): World {
+  const store = openStore({ path: ":memory:", network: "regtest" });
+  const lsp = softwareLsp("world");
+  let now = 1_800_000_000_000n;
+  const parts = partsOf(store, chain, lsp, () => now);
+  const roles = {
+    deposits: depositsRole(parts),
+    reserve: reserveRole(parts),
+    sign: signRole(parts),
+    broadcast: broadcastRole(parts),
+    confirm: confirmRole(parts),
+  };
+  return {
+    store,
+    lsp,
+    parts,
+    roles,
+    accounts: openAccounts({ ...parts, network: "regtest" }),
+    pass: (ms) => {
+      now += ms;
+    },
+    async settle() {
+      for (const role of Object.values(roles)) while ((await role.step()) === "more");
+    },
+  };
+}
+
+function partsOf(store: Store, chain: Chain, signer: SoftwareLsp, clock: () => bigint) {
+  return {
+    store,
+    chain,
+    scripts: openScripts(),
+    signer,
+    combiner,
+    clock,
+    log: silentLog,
+    confirmations: CONFIRMATIONS,
+    inputsMax: 20,
+  };
+}
+
+/** One thread for all worlds of a test file; idle, it keeps nothing alive. */
+const combiner = openCombiner();
+
+export interface Resident {
+  readonly account: string;
+  readonly address: string;
+  readonly user: Holder;
+  readonly vault: VaultScripts;
+}
+
+/** Registers a person all the way to an open account. */
+export async function moveIn(
+  { accounts }: Pick<World, "accounts">,
+  name: string,
+): Promise<Resident> {
+  const user = holder("user", name);
+  const trustee = holder("trustee", name);
+  const begun = await accounts.begin({ name, userKey: user.key, trusteeKey: trustee.key });
+  if (begun.kind === "refused") throw new Error(begun.reasons.join("; "));
+  const vault = readVault(begun.account.document);
+  const proofs = { user: proofOf(vault, user), trustee: proofOf(vault, trustee) };
+  const opened = await accounts.complete(begun.account.id, proofs);
+  if (opened?.kind !== "done" || opened.account.address === null) throw new Error("not open");
+  const { id, address } = opened.account;
+  return { account: id, address, user, vault: vaultScripts(vault) };
+}
+
+/** Where withdrawals go: somebody's BIP86 address on regtest. */
+export const ELSEWHERE = "bcrt1p5cyxnuxmeuwuvkwfem96lqzszd02n6xdcjrs20cac6yqjjwudpxqvg32hk";
+
+export interface Wish {
+  readonly sats: bigint;
+  readonly reference: string;
+  readonly address?: string;
+}
+
+export async function withdraw(
+  { parts }: World,
+  { account }: Resident,
+  { sats, reference, address = ELSEWHERE }: Wish,
+): Promise<IntentRow> {
+  const feeRate = msatsPerVbyte(2_000n);
+  const outcome = await raise(parts, { account, address, sats, reference, feeRate });
+  if (outcome.kind === "refused") throw new Error(outcome.reasons.join("; "));
+  return outcome.intent;
+}
+
+export async function userSigns({ parts, store }: World, resident: Resident, id: string) {
+  const intent = await intentOf({ store }, id);
+  if (intent.psbt === null) throw new Error(`intent is ${intent.state}`);
+  const signed = signWith(readPsbt(intent.psbt), resident.vault, resident.user);
+  return acceptUserPsbt(parts, { id, text: writePsbtText(signed) });
+}
+
+export async function intentOf({ store }: Pick<World, "store">, id: string): Promise<IntentRow> {
+  const row = await findIntent(store.db, id);
+  if (row === null) throw new Error(`no intent ${id}`);
+  return row;
+}
