@@ -283,7 +283,9 @@ async function fund({ api, account, miner }: Funding) {
 async function payee({ rpc }: Regtest): Promise<string> {
   const wallet = { wallet: "miner" };
   const known = await rpc.call<object>("getaddressesbylabel", [LABEL], wallet).catch(() => ({}));
-  return Object.keys(known)[0] ?? (await rpc.call<string>("getnewaddress", [LABEL, "bech32m"], wallet));
+  return (
+    Object.keys(known)[0] ?? (await rpc.call<string>("getnewaddress", [LABEL, "bech32m"], wallet))
+  );
 }
 
 async function raise(api: Client, account: string, address: string): Promise<IntentView> {
