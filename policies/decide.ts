@@ -3,7 +3,7 @@
  * signature without a decision does not compile, and does not run either.
  */
 import type { SigningFacts, SpendFacts } from "./facts.ts";
-import { type Case, type RuleId, rules } from "./rules.ts";
+import { type Case, type Objection, type RuleId, rules } from "./rules.ts";
 import type { Role } from "./vault.ts";
 
 export interface Violation {
@@ -63,14 +63,30 @@ export function isApproval(value: object): value is Approval {
 export function judge(spend: Case, without: ReadonlySet<RuleId> = new Set()): Verdict {
   const violations = ruleIds
     .filter((rule) => !without.has(rule))
-    .flatMap((rule) =>
-      rules[rule].check(spend).map(({ detail, retry }): Violation => {
-        return retry === undefined ? { rule, detail } : { rule, detail, retry };
-      }),
-    );
+    .flatMap((rule) => violationsOf(rule, rules[rule].check(spend)));
   if (violations.length === 0) return { verdict: "approved", violations: [] };
   const temporary = violations.every(({ retry }) => retry !== undefined);
   return { verdict: temporary ? "held" : "refused", violations };
+}
+
+/** A person reads no more of one rule; a hostile PSBT could make it say thousands of things. */
+const VIOLATIONS_PER_RULE_MAX = 20;
+const DETAIL_CHARACTERS_MAX = 300;
+
+function violationsOf(rule: RuleId, objections: readonly Objection[]): readonly Violation[] {
+  const told = objections.slice(0, VIOLATIONS_PER_RULE_MAX).map(({ detail, retry }): Violation => {
+    const short =
+      detail.length > DETAIL_CHARACTERS_MAX ? `${detail.slice(0, DETAIL_CHARACTERS_MAX)}…` : detail;
+    return retry === undefined ? { rule, detail: short } : { rule, detail: short, retry };
+  });
+  const rest = objections.slice(VIOLATIONS_PER_RULE_MAX);
+  if (rest.length === 0) return told;
+  // Temporary only if all that is left out is temporary too.
+  const retry = rest.every((objection) => objection.retry !== undefined)
+    ? rest[0]?.retry
+    : undefined;
+  const more = { rule, detail: `and ${rest.length} more of the kind` };
+  return [...told, retry === undefined ? more : { ...more, retry }];
 }
 
 /** Judges a spend by every rule, and lets the signer's role sign each of its inputs if all agree. */
@@ -91,7 +107,7 @@ export function decide(spend: Case): Decision {
   return { kind: "approved", approval };
 }
 
-export const ruleIds = Object.keys(rules) as readonly RuleId[];
+export const ruleIds: readonly RuleId[] = Object.freeze(Object.keys(rules) as RuleId[]);
 
 function approvedInputs(facts: SpendFacts, role: Role): readonly ApprovedInput[] {
   return facts.inputs.map(({ signing }, input) => {

@@ -6,7 +6,7 @@ import type { ChainView } from "./chain-view.ts";
 import { judge, ruleIds, type Violation } from "./decide.ts";
 import { type Coin, type SpendFacts, spendFacts } from "./facts.ts";
 import { hex } from "./hash.ts";
-import { type HistoryDocument, historyOf, NO_HISTORY } from "./history.ts";
+import { type HistoryDocument, historyOf, NO_HISTORY, nextClock } from "./history.ts";
 import { intentOf, type SpendIntent } from "./intent.ts";
 import { isSats } from "./money.ts";
 import type { Policy } from "./policy.ts";
@@ -91,7 +91,10 @@ export function explain(options: ExplainOptions): Explanation {
     vault: intent.vault,
     outpoints: facts.inputs.map(({ outpoint }) => outpoint),
     policy,
-    now: Math.max(options.now, (chain?.medianTime ?? 0) * 1000),
+    now:
+      chain === null
+        ? options.now
+        : nextClock({ before: 0, wall: options.now, medianTime: chain.medianTime * 1000 }),
     height,
   });
   const without = chain === null ? CHAIN_RULES : new Set<RuleId>();

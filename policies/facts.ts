@@ -5,11 +5,11 @@
  *
  * This is where the curve work is (derivation, signatures): it runs off the main thread.
  */
-import * as ecc from "tiny-secp256k1";
 import { hex } from "./hash.ts";
 import { foreignOutputLies, inputLies, type Lie, ownOutputLies, readUtxo } from "./lies.ts";
 import { type Found, locator } from "./locate.ts";
 import { fieldsOf, IN, OUT, type Psbt, type PsbtMap, valueOf } from "./psbt.ts";
+import { verifies } from "./schnorr.ts";
 import { type ScriptType, scriptTypeOf } from "./script-type.ts";
 import { type Midstates, midstates, SIGHASH_DEFAULT, taprootSighash } from "./sighash.ts";
 import { addressOf } from "./taproot.ts";
@@ -267,7 +267,7 @@ function signaturesOf(
       return bad(`the ${role}'s signature has ${value.length} bytes, not 64`);
     if (sighash === null)
       return bad(`the ${role}'s signature cannot be checked without all amounts`);
-    return ecc.verifySchnorr(sighash, key, value)
+    return verifies({ message: sighash, xOnly: key, signature: value })
       ? { role, valid: true, detail: `signed by the ${role}` }
       : bad(`the ${role}'s signature does not verify over this transaction`);
   });

@@ -43,6 +43,23 @@ export interface History {
 export const BLOCKS_PER_HOUR = 6;
 export const HOUR_MS = 3_600_000;
 
+/**
+ * How far a wall clock is believed ahead of the chain's median time. That lags an hour behind, three
+ * when blocks are slow. A clock that was wrong once must not close the windows for years; and how
+ * early it could open one is bounded by the count of blocks.
+ */
+const CLOCK_LEAD_MS = 6 * HOUR_MS;
+
+/** The signer's clock: it never falls, and no machine's clock can throw it far ahead. */
+export function nextClock(clock: {
+  readonly before: number;
+  readonly wall: number;
+  readonly medianTime: number;
+}): number {
+  const believed = Math.min(clock.wall, clock.medianTime + CLOCK_LEAD_MS);
+  return Math.max(clock.before, believed, clock.medianTime);
+}
+
 const outpointText = z.string().refine(isOutpoint, { message: "is no outpoint txid:vout" });
 
 /** The history document, format `ballast/history@1`: a journal's claims for `explain`. */

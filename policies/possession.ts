@@ -7,6 +7,7 @@
 import * as ecc from "tiny-secp256k1";
 import { childOf, type ExtendedKey } from "./account-key.ts";
 import { taggedHash } from "./hash.ts";
+import { verifies } from "./schnorr.ts";
 import { RECEIVE, type Role, type Vault } from "./vault.ts";
 
 /** What the holder of `role` signs: bound to the network, the role and every byte of the policy. */
@@ -31,7 +32,11 @@ export function possessionKey(account: ExtendedKey): { xOnly: Uint8Array; tweak:
 /** Whether `proof` shows that the holder of `role` has the key that the vault names. */
 export function provesPossession(vault: Vault, role: Role, proof: Uint8Array): boolean {
   const holder = vault.holders.find((candidate) => candidate.role === role);
-  if (holder === undefined || proof.length !== 64) return false;
+  if (holder === undefined) return false;
   const { xOnly } = possessionKey(holder.key);
-  return ecc.verifySchnorr(possessionHash(possessionText(vault, role)), xOnly, proof);
+  return verifies({
+    message: possessionHash(possessionText(vault, role)),
+    xOnly,
+    signature: proof,
+  });
 }

@@ -13,7 +13,16 @@ import {
   type Tx,
   writeUnsignedTx,
 } from "./transaction.ts";
-import { concat, type Reader, reader, equal as sameBytes, size, sized, u8, WireError } from "./wire.ts";
+import {
+  concat,
+  type Reader,
+  reader,
+  equal as sameBytes,
+  size,
+  sized,
+  u8,
+  WireError,
+} from "./wire.ts";
 
 /** A spend that needs more than this is split; a Ledger would need minutes for it (attacks.md 93). */
 export const PSBT_BYTES_MAX = 256 * 1024;

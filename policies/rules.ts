@@ -482,7 +482,7 @@ const table = {
 export type RuleId = keyof typeof table;
 
 /** All rules, in the order in which a person would read them. */
-export const rules: Readonly<Record<RuleId, Rule>> = table;
+export const rules: Readonly<Record<RuleId, Rule>> = Object.freeze(table);
 
 /** What a spend takes out of a window: everything that does not come back, the fee too. */
 export function chargeOf(facts: SpendFacts): bigint {

@@ -4,6 +4,7 @@ import { parentPort } from "node:worker_threads";
 import * as ecc from "tiny-secp256k1";
 import { spendFacts } from "../policies/facts.ts";
 import { readPsbt } from "../policies/psbt.ts";
+import { verifies } from "../policies/schnorr.ts";
 import {
   readVault,
   type VaultDocument,
@@ -41,10 +42,7 @@ function sign(jobs: readonly SignJob[]): readonly Uint8Array[] {
 }
 
 function verify(jobs: readonly VerifyJob[]): boolean {
-  return jobs.every(
-    ({ message, xOnly, signature }) =>
-      signature.length === 64 && ecc.verifySchnorr(message, xOnly, signature),
-  );
+  return jobs.every(verifies);
 }
 
 function work(request: CurveRequest): unknown {

@@ -5,6 +5,7 @@
  */
 import { Worker } from "node:worker_threads";
 import type { SpendFacts } from "../policies/facts.ts";
+import type { SchnorrCheck } from "../policies/schnorr.ts";
 import type { VaultDocument } from "../policies/vault.ts";
 
 /** One signature to be made: BIP340 under the account's secret plus the tweak. */
@@ -15,11 +16,7 @@ export interface SignJob {
   readonly message: Uint8Array;
 }
 
-export interface VerifyJob {
-  readonly message: Uint8Array;
-  readonly xOnly: Uint8Array;
-  readonly signature: Uint8Array;
-}
+export type VerifyJob = SchnorrCheck;
 
 export interface CurvePool {
   /** Facts of PSBT bytes that the gate has let through. */
@@ -121,7 +118,9 @@ function crewMember(): CrewMember {
       else asked?.resolve(answer.value);
     });
     const dead = (reason: string) => {
-      if (worker === started) worker = null;
+      // After its error a worker also exits; by then its successor may have work of its own.
+      if (worker !== started) return;
+      worker = null;
       for (const { reject } of waiting.values()) reject(new CurveError(reason));
       waiting.clear();
     };

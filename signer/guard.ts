@@ -5,12 +5,18 @@
  */
 import { createHash } from "node:crypto";
 import type { ChainView } from "../policies/chain-view.ts";
-import { type Approval, type Decision, decide, ruleIds } from "../policies/decide.ts";
+import {
+  type Approval,
+  type Decision,
+  decide,
+  ruleIds,
+  type Violation,
+} from "../policies/decide.ts";
 import type { SpendFacts } from "../policies/facts.ts";
 import { fromHex } from "../policies/hash.ts";
 import { readIntent, type SpendIntent } from "../policies/intent.ts";
 import type { Policy } from "../policies/policy.ts";
-import { field, IN, type Psbt, readPsbt, withFields, writePsbt } from "../policies/psbt.ts";
+import { field, GLOBAL, IN, type Psbt, readPsbt, withFields, writePsbt } from "../policies/psbt.ts";
 import { chargeOf } from "../policies/rules.ts";
 import { outpoint } from "../policies/transaction.ts";
 import { CHANGE, type Vault, type VaultDocument } from "../policies/vault.ts";
@@ -39,19 +45,18 @@ export interface GuardParts {
 /** A Signer that judges every request by its own law before its key is asked. */
 export function guard(parts: GuardParts): Signer {
   const { name, policy, journal, vaults, curve } = parts;
-  /** The same request at the same time is one request. */
-  const underWay = new Map<string, Promise<SignOutcome>>();
+  /** The same request at the same time is one request, and the same hashes are signed once. */
+  const requests = new Map<string, Promise<SignOutcome>>();
+  const signings = new Map<string, Promise<readonly Uint8Array[]>>();
 
   async function judge(intent: SpendIntent, psbt: Psbt, bytes: Uint8Array): Promise<Judged> {
     const vault = vaults.byId(intent.vault);
-    const outpoints = psbt.tx.inputs.map(outpoint);
-    const [facts, chain] = await Promise.all([
-      curve.facts(bytes, documentsOf(vault)),
-      chainView(parts, outpoints),
-    ]);
-    const decision = journal.claim(
-      claimRequest(facts, intent, policy, chain, parts.now()),
-      (history) => decide({ facts, intent, policy, vault, history, chain }),
+    const facts = await curve.facts(bytes, documentsOf(vault));
+    // Asked last, so that nothing but this one answer stands between the chain and the claim.
+    const chain = await chainView(parts, psbt.tx.inputs.map(outpoint));
+    const request = claimRequest(facts, intent, policy, chain, parts.now());
+    const decision = journal.claim(request, (history) =>
+      decide({ facts, intent, policy, vault, history, chain }),
     );
     return { facts, decision };
   }
@@ -61,23 +66,30 @@ export function guard(parts: GuardParts): Signer {
     approval: Approval,
   ): Promise<readonly Uint8Array[]> {
     const digest = sha256(concat(approval.inputs.map(({ sighash }) => sighash)));
-    const known = journal.signatures(digest);
-    const signatures = known ?? (await signVerified(parts, approval));
+    const signatures =
+      journal.signatures(digest) ??
+      (await once(signings, digest, () => signVerified(parts, approval)));
     const { intent, txid } = approval;
     return journal.record({ request, digest, intent, txid, signatures });
   }
 
+  /** The answer given before to this very request, or null. */
+  async function repeated(request: string, asked: SignRequest) {
+    const digest = journal.answered(request);
+    const signatures = digest === null ? null : journal.signatures(digest);
+    if (signatures === null) return null;
+    const vault = vaults.byId(readIntent(asked.intent).vault);
+    const facts = await curve.facts(asked.psbt, documentsOf(vault));
+    return { facts, signatures };
+  }
+
   async function answer(request: string, asked: SignRequest, psbt: Psbt): Promise<SignOutcome> {
-    const before = journal.answered(request);
+    const before = await repeated(request, asked);
+    if (before !== null) return release(psbt, before.facts, before.signatures);
     const intent = readIntent(asked.intent);
-    if (before !== null) {
-      const signatures = journal.signatures(before);
-      const facts = await curve.facts(asked.psbt, documentsOf(vaults.byId(intent.vault)));
-      if (signatures !== null) return signed(psbt, facts, policy, signatures);
-    }
     const { facts, decision } = await judge(intent, psbt, asked.psbt);
     if (decision.kind !== "approved") {
-      const rules = decision.violations.map(({ rule }) => rule);
+      const rules = [...new Set(decision.violations.map(({ rule }) => rule))];
       parts.log(`spend ${decision.kind}`, { intent: intent.id, txid: facts.txid, rules });
       return { kind: decision.kind, violations: decision.violations };
     }
@@ -88,7 +100,13 @@ export function guard(parts: GuardParts): Signer {
       sats: String(facts.externalSats),
       feeSats: String(facts.feeSats),
     });
-    return signed(psbt, facts, policy, signatures);
+    return release(psbt, facts, signatures);
+  }
+
+  /** The last look before anything leaves: a pause stops what was under way, too. */
+  function release(psbt: Psbt, facts: SpendFacts, signatures: readonly Uint8Array[]): SignOutcome {
+    if (!journal.paused()) return signed(psbt, facts, policy, signatures);
+    return { kind: "held", violations: [PAUSED] };
   }
 
   return {
@@ -99,18 +117,34 @@ export function guard(parts: GuardParts): Signer {
       const mine = { intent: structuredClone(asked.intent), psbt: Uint8Array.from(asked.psbt) };
       const psbt = readPsbt(mine.psbt);
       const request = sha256(concat([fromHex(readIntent(mine.intent).id), mine.psbt]));
-      const running = underWay.get(request);
-      if (running !== undefined) return await running;
-      const answering = answer(request, mine, psbt).finally(() => underWay.delete(request));
-      underWay.set(request, answering);
-      return await answering;
+      return await once(requests, request, () => answer(request, mine, psbt));
     },
   };
+}
+
+/** Work under way for a key is shared by all who ask for it meanwhile. */
+async function once<Value>(
+  running: Map<string, Promise<Value>>,
+  key: string,
+  start: () => Promise<Value>,
+): Promise<Value> {
+  const known = running.get(key);
+  if (known !== undefined) return await known;
+  const started = start().finally(() => running.delete(key));
+  running.set(key, started);
+  return await started;
 }
 
 function documentsOf(vault: Vault | null): readonly VaultDocument[] {
   return vault === null ? [] : [vault.document];
 }
+
+/** What the rule not-paused says, for a pause that came after the decision. */
+const PAUSED: Violation = {
+  rule: "not-paused",
+  detail: "this signer was paused before the signature left",
+  retry: "after the quorum resumes it",
+};
 
 interface Judged {
   readonly facts: SpendFacts;
@@ -161,10 +195,16 @@ async function signVerified(
   { key, curve, log, name }: GuardParts,
   approval: Approval,
 ): Promise<readonly Uint8Array[]> {
+  // Copies from before the key is asked: what a key does to the approval changes no check.
+  const wanted = approval.inputs.map(({ input, sighash, xOnly }) => ({
+    input,
+    message: Uint8Array.from(sighash),
+    xOnly: Uint8Array.from(xOnly),
+  }));
   const made = await key.sign(approval);
-  const jobs = approval.inputs.map(({ input, sighash, xOnly }) => {
+  const jobs = wanted.map(({ input, message, xOnly }) => {
     const signature = made.find((candidate) => candidate.input === input)?.signature;
-    return { message: sighash, xOnly, signature: signature ?? new Uint8Array(0) };
+    return { message, xOnly, signature: Uint8Array.from(signature ?? []) };
   });
   if (made.length !== jobs.length || !(await curve.verify(jobs))) {
     log("ALARM unverified signature", { key: key.name, txid: approval.txid });
@@ -189,7 +229,11 @@ function signed(
     const keyData = concat([key.xOnly, signing.leafHash]);
     return withFields(map, [field(IN.TAP_SCRIPT_SIG, signature, keyData)]);
   });
-  return { kind: "signed", psbt: writePsbt({ ...psbt, inputs }), rules: ruleIds };
+  // BIP370: what SIGHASH_DEFAULT has signed may not be modified any more.
+  const global = psbt.global.map((entry) =>
+    entry.type === GLOBAL.TX_MODIFIABLE ? field(GLOBAL.TX_MODIFIABLE, Uint8Array.of(0)) : entry,
+  );
+  return { kind: "signed", psbt: writePsbt({ ...psbt, global, inputs }), rules: [...ruleIds] };
 }
 
 function sha256(bytes: Uint8Array<ArrayBuffer>): string {

@@ -4,10 +4,16 @@
  * A journal that is missing, foreign or newer than the code stops the signer: a signer without its
  * memory would sign twice.
  */
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import Database from "better-sqlite3";
 import type { Decision } from "../policies/decide.ts";
-import { BLOCKS_PER_HOUR, type Claim, type History, HOUR_MS } from "../policies/history.ts";
+import {
+  BLOCKS_PER_HOUR,
+  type Claim,
+  type History,
+  HOUR_MS,
+  nextClock,
+} from "../policies/history.ts";
 import type { Network } from "../policies/network.ts";
 import type { Policy } from "../policies/policy.ts";
 import type { Role } from "../policies/vault.ts";
@@ -88,7 +94,8 @@ const SCHEMA = `
   -- A transaction of an intent that this signer has bound itself to.
   CREATE TABLE claims (
     intent TEXT NOT NULL, txid TEXT NOT NULL, purpose TEXT NOT NULL, vault TEXT NOT NULL,
-    anchor TEXT NOT NULL, sats INTEGER NOT NULL CHECK (sats >= 0), change_index INTEGER,
+    anchor TEXT NOT NULL, outpoints TEXT NOT NULL,
+    sats INTEGER NOT NULL CHECK (sats >= 0), change_index INTEGER,
     at INTEGER NOT NULL, height INTEGER NOT NULL, policy TEXT NOT NULL,
     PRIMARY KEY (intent, txid)
   ) STRICT;
@@ -109,14 +116,18 @@ const SCHEMA = `
   CREATE TABLE decisions (
     sequence INTEGER PRIMARY KEY, record TEXT NOT NULL, link TEXT NOT NULL
   ) STRICT;
+  -- The same keys give the same addresses, so they are registered once, whoever is said to hold them.
   CREATE TABLE vaults (
-    id TEXT PRIMARY KEY, document TEXT NOT NULL, registered_at INTEGER NOT NULL
+    id TEXT PRIMARY KEY, keys TEXT NOT NULL UNIQUE, document TEXT NOT NULL,
+    registered_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
 `;
 
 /** Makes a new, empty journal: part of provisioning, never of a start. */
 export function createJournal({ file, network, role }: JournalOptions): void {
   if (existsSync(file)) throw new JournalError("exists", `there is a journal at ${file} already`);
+  // Made by us first, so that it is its owner's alone; SQLite's side files take the same mode.
+  closeSync(openSync(file, "wx", 0o600));
   const db = new Database(file);
   durable(db);
   db.transaction(() => {
@@ -145,9 +156,6 @@ export function openJournal({ file, network, role }: JournalOptions): Journal {
     owner: db.prepare<[string], { intent: string }>(
       "SELECT intent FROM outpoints WHERE outpoint = ?",
     ),
-    outpoints: db.prepare<[string], { outpoint: string }>(
-      "SELECT outpoint FROM outpoints WHERE intent = ?",
-    ),
     chargedByClock: db.prepare<[bigint, string], { sats: bigint }>(
       "SELECT coalesce(sum(sats), 0) AS sats FROM claims WHERE at > ? AND intent <> ?",
     ),
@@ -158,7 +166,11 @@ export function openJournal({ file, network, role }: JournalOptions): Journal {
       "SELECT max(change_index) AS highest FROM claims WHERE vault = ?",
     ),
     insertClaim: db.prepare(
-      "INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      // A claim whose signature has not left yet is charged when it is asked for again: what leaves
+      // late leaves in that window (invariant 4).
+      `INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (intent, txid) DO UPDATE SET at = excluded.at, height = excluded.height
+       WHERE NOT EXISTS (SELECT 1 FROM signatures WHERE signatures.txid = excluded.txid)`,
     ),
     insertOutpoint: db.prepare("INSERT INTO outpoints VALUES (?, ?) ON CONFLICT DO NOTHING"),
     signatures: db.prepare<[string], { bytes: Buffer }>(
@@ -194,10 +206,13 @@ export function openJournal({ file, network, role }: JournalOptions): Journal {
       const owner = statements.owner.get(outpoint);
       if (owner !== undefined) intents.add(owner.intent);
     }
-    const related = [...intents].flatMap((id) => {
-      const coins = statements.outpoints.all(id).map(({ outpoint }) => outpoint);
-      return statements.byIntent.all(id).map((row) => claimOf(row, coins));
-    });
+    const wanted = new Set(outpoints);
+    const related = [...intents]
+      .flatMap((id) => statements.byIntent.all(id).map(claimOf))
+      .filter(
+        (claim) =>
+          claim.intent === intent || claim.outpoints.some((outpoint) => wanted.has(outpoint)),
+      );
     return {
       paused: state().paused !== 0n,
       height,
@@ -222,6 +237,7 @@ export function openJournal({ file, network, role }: JournalOptions): Journal {
       spend.purpose,
       spend.vault,
       anchor,
+      JSON.stringify(spend.outpoints),
       spend.sats,
       spend.changeIndex,
       at,
@@ -240,7 +256,11 @@ export function openJournal({ file, network, role }: JournalOptions): Journal {
   const claim = db.transaction(
     (request: ClaimRequest, decide: (history: History) => Decision): Decision => {
       const before = state();
-      const clock = Math.max(Number(before.clock), request.wall, request.medianTimeMs);
+      const clock = nextClock({
+        before: Number(before.clock),
+        wall: request.wall,
+        medianTime: request.medianTimeMs,
+      });
       const height = Math.max(Number(before.height), request.height);
       const decision = decide(historyFor(request, clock, height));
       statements.advance.run(clock, height);
@@ -312,20 +332,22 @@ interface ClaimRow {
   readonly purpose: string;
   readonly vault: string;
   readonly anchor: string;
+  /** JSON: the inputs in their order. */
+  readonly outpoints: string;
   readonly sats: bigint;
   readonly change_index: bigint | null;
   readonly at: bigint;
   readonly height: bigint;
 }
 
-function claimOf(row: ClaimRow, outpoints: readonly string[]): Claim {
+function claimOf(row: ClaimRow): Claim {
   return {
     intent: row.intent,
     purpose: row.purpose,
     vault: row.vault,
     txid: row.txid,
     anchor: row.anchor,
-    outpoints,
+    outpoints: JSON.parse(row.outpoints),
     sats: row.sats,
     changeIndex: row.change_index === null ? null : Number(row.change_index),
     at: Number(row.at),
@@ -363,9 +385,7 @@ function durable(db: Database.Database): void {
 }
 
 function checkIdentity(db: Database.Database, { file, network, role }: JournalOptions): void {
-  const row = db
-    .prepare<[], { version: bigint; network: string; role: string }>("SELECT * FROM journal")
-    .get();
+  const row = identityOf(db, file);
   if (row === undefined || row.network !== network || row.role !== role) {
     db.close();
     throw new JournalError(
@@ -376,5 +396,20 @@ function checkIdentity(db: Database.Database, { file, network, role }: JournalOp
   if (row.version > BigInt(VERSION)) {
     db.close();
     throw new JournalError("newer", `journal ${file} was written by a later version of Ballast`);
+  }
+}
+
+interface IdentityRow {
+  readonly version: bigint;
+  readonly network: string;
+  readonly role: string;
+}
+
+function identityOf(db: Database.Database, file: string): IdentityRow | undefined {
+  try {
+    return db.prepare<[], IdentityRow>("SELECT * FROM journal").get();
+  } catch (error) {
+    db.close();
+    throw new JournalError("damaged", `${file} is no journal`, { cause: error });
   }
 }

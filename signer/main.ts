@@ -58,7 +58,11 @@ async function main(): Promise<void> {
   process.once("SIGINT", () => void stop());
   process.once("SIGTERM", () => void stop());
   // A parent that dies without a word closes our standard input.
-  if (values["with-parent"]) process.stdin.once("close", () => void stop()).resume().unref();
+  if (values["with-parent"])
+    process.stdin
+      .once("close", () => void stop())
+      .resume()
+      .unref();
 }
 
 main().catch((error: unknown) => {

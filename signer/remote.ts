@@ -46,7 +46,10 @@ export async function openRemoteSigner(options: RemoteSignerOptions): Promise<Re
     body?: unknown,
   ): Promise<z.output<Schema>> {
     const response = await send(path, body);
-    const json = await response.json().catch(() => null);
+    const json: unknown = await response.json().catch((cause: unknown) => {
+      // Cut off in the middle: whether it signed is not known, and asking again tells.
+      throw new RemoteSignerError("unreachable", `the signer at ${url} broke off`, true, { cause });
+    });
     if (!response.ok) {
       const problem = problemBody.safeParse(json);
       if (!problem.success) {

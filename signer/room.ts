@@ -37,10 +37,10 @@ export async function openSigningRoom(
   selfTest();
   const policy = readPolicy(readDocument(config.policy));
   const { network, role } = policy;
-  const journal = openJournal({ file: config.journal, network, role });
-  const curve = openCurvePool();
   const { cookie } = config.node;
   const rpc = openBitcoind({ url: config.node.url, ...(cookie && { cookieFile: cookie }) });
+  const journal = openJournal({ file: config.journal, network, role });
+  const curve = openCurvePool();
   const closeRest = async () => {
     rpc.close();
     await curve.close();

@@ -13,6 +13,7 @@ import { PsbtFault } from "../policies/psbt.ts";
 import { CurveError } from "./curve.ts";
 import { KeyError } from "./key-error.ts";
 import type { Registers, Signer } from "./signer.ts";
+import { JsonError, parseStrictJson } from "./strict-json.ts";
 import {
   accountBody,
   BODY_BYTES_MAX,
@@ -39,6 +40,10 @@ export interface SignerServer {
 
 /** This server speaks plain HTTP, so it listens where only this machine hears it. */
 const HOST = "127.0.0.1";
+/** A signature of 250 inputs is done by then. */
+const CLOSE_MS = 800;
+/** A request that takes longer to arrive than this is no orchestrator's. */
+const REQUEST_MS_MAX = 30_000;
 
 export async function serveSigner(options: SignerServerOptions): Promise<SignerServer> {
   const { signer, status, secret, log } = options;
@@ -58,7 +63,11 @@ export async function serveSigner(options: SignerServerOptions): Promise<SignerS
       retryable: false,
     });
   });
-  app.use(express.json({ limit: BODY_BYTES_MAX, strict: true }));
+  app.use(express.text({ limit: BODY_BYTES_MAX, type: "application/json" }));
+  app.use((request, _response, next) => {
+    if (typeof request.body === "string") request.body = parseStrictJson(request.body);
+    next();
+  });
 
   app.get("/v1/status", (_request, response) => {
     response.json(status());
@@ -87,11 +96,16 @@ export async function serveSigner(options: SignerServerOptions): Promise<SignerS
   });
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
     const said = problemOf(error);
-    if (said.status >= 500) log("request failed", { path: request.path, code: said.code });
+    if (said.status >= 500) {
+      // The name and the words of the fault; they carry no request and no secret.
+      const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+      log("request failed", { path: request.path, code: said.code, reason });
+    }
     problem(response, said);
   });
 
   const server = createServer(app);
+  server.requestTimeout = REQUEST_MS_MAX;
   await listen(server, options.port);
   const { port } = server.address() as AddressInfo;
   return {
@@ -100,6 +114,8 @@ export async function serveSigner(options: SignerServerOptions): Promise<SignerS
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeIdleConnections();
+        // Requests under way get their answer; who never ends one is not waited for.
+        setTimeout(() => server.closeAllConnections(), CLOSE_MS).unref();
       }),
   };
 }
@@ -124,6 +140,7 @@ function problem(response: Response, body: Problem): void {
 function problemOf(error: unknown): Problem {
   if (error instanceof PsbtFault) return bad(error.code, error.message);
   if (error instanceof IntentError) return bad("intent", error.message);
+  if (error instanceof JsonError) return bad("body", error.message);
   if (error instanceof z.ZodError) {
     const [first] = error.issues;
     return bad("body", `${first?.path.join(".") ?? ""}: ${first?.message ?? "has a wrong form"}`);

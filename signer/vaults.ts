@@ -30,8 +30,11 @@ export function openVaults({ journal, policy, key, now }: VaultsOptions): Vaults
   const select = journal.database.prepare<[string], { document: string }>(
     "SELECT document FROM vaults WHERE id = ?",
   );
+  const sameKeys = journal.database.prepare<[string], { document: string }>(
+    "SELECT document FROM vaults WHERE keys = ?",
+  );
   const insert = journal.database.prepare(
-    "INSERT INTO vaults VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+    "INSERT INTO vaults VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   );
   const counted = journal.database.prepare<[], { count: bigint }>(
     "SELECT count(*) AS count FROM vaults",
@@ -49,32 +52,44 @@ export function openVaults({ journal, policy, key, now }: VaultsOptions): Vaults
     return vault;
   }
 
-  async function register(registration: VaultRegistration): Promise<RegisterOutcome> {
-    let vault: Vault;
-    try {
-      vault = readVault(registration.vault);
-    } catch (error) {
-      if (error instanceof VaultError) return { kind: "refused", reasons: error.reasons };
-      throw error;
-    }
-    const known = byId(vault.id);
-    // The id covers template and keys; name and roles must not change under it either.
-    const again = known !== null && sameDocument(known, vault);
-    const own = await ownProof(vault, policy, key);
-    const reasons = [
-      ...(known === null || again
-        ? []
-        : ["this policy is registered with another name or other holders"]),
+  function objections(vault: Vault, proofs: VaultRegistration["proofs"]): readonly string[] {
+    const known = sameKeys.get(keysOf(vault));
+    return [
       ...(vault.network === policy.network ? [] : [`this signer is on ${policy.network}`]),
-      ...(again ? [] : missingProofs(vault, policy, registration.proofs)),
-      ...(own.kind === "none" ? [own.reason] : []),
+      ...(known === undefined
+        ? missingProofs(vault, policy, proofs)
+        : otherDocument(known.document, vault)),
     ];
-    if (reasons.length > 0 || own.kind === "none") return { kind: "refused", reasons };
-    insert.run(vault.id, JSON.stringify(vault.document), now());
+  }
+
+  async function register({
+    vault: document,
+    proofs,
+  }: VaultRegistration): Promise<RegisterOutcome> {
+    const vault = readOrReasons(document);
+    if (Array.isArray(vault)) return { kind: "refused", reasons: vault };
+    // The key is asked only when nothing else speaks against the vault (invariant 7).
+    const reasons = objections(vault, proofs);
+    if (reasons.length > 0) return { kind: "refused", reasons };
+    const own = await ownProof(vault, policy, key);
+    if (own.kind === "none") return { kind: "refused", reasons: [own.reason] };
+    insert.run(vault.id, keysOf(vault), JSON.stringify(vault.document), now());
+    // Somebody else may have registered the same keys while our own was asked.
+    const lost = otherDocument(sameKeys.get(keysOf(vault))?.document ?? "", vault);
+    if (lost.length > 0) return { kind: "refused", reasons: lost };
     return { kind: "registered", vault: vault.id, proof: hex(own.proof) };
   }
 
   return { byId, register, count: () => Number(counted.get()?.count ?? 0n) };
+}
+
+function readOrReasons(document: unknown): Vault | string[] {
+  try {
+    return readVault(document);
+  } catch (error) {
+    if (error instanceof VaultError) return [...error.reasons];
+    throw error;
+  }
 }
 
 function missingProofs(
@@ -111,6 +126,12 @@ async function ownProof(vault: Vault, policy: Policy, key: Key): Promise<OwnProo
   return none(`the ${policy.role}'s key in this vault is not one that this signer holds`);
 }
 
-function sameDocument(a: Vault, b: Vault): boolean {
-  return JSON.stringify(a.document) === JSON.stringify(b.document);
+/** What decides the addresses. */
+function keysOf({ network, document }: Vault): string {
+  return JSON.stringify([network, document.policy.template, ...document.policy.keys]);
+}
+
+function otherDocument(known: string, vault: Vault): readonly string[] {
+  const same = known === JSON.stringify(vault.document);
+  return same ? [] : ["these keys are registered with another name or other holders"];
 }

@@ -19,7 +19,9 @@ const psbt = z.string().transform((text, context) => {
 });
 
 export const signBody = z.strictObject({ intent: intentSchema, psbt });
-export const accountBody = z.strictObject({ label: z.string().min(1).max(64) });
+/** Labels name files of sealed keys, so they are small letters, digits and . _ - only. */
+const label = z.string().regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/);
+export const accountBody = z.strictObject({ label });
 export const vaultBody = z.strictObject({
   vault: vaultSchema,
   proofs: z.partialRecord(z.enum(ROLES), z.string().max(128)),

@@ -168,9 +168,12 @@ describe("the linter's boundaries", () => {
     expect(rulesOf(passed, "policies/pure.ts")).toEqual([]);
   });
 
-  it.each(untidy.map(([what, , rule], i) => ({ what, rule, i })))("refuses $what", ({ rule, i }) => {
-    expect(rulesOf(fired, `signer/untidy-${i}.ts`)).toContain(rule);
-  });
+  it.each(untidy.map(([what, , rule], i) => ({ what, rule, i })))(
+    "refuses $what",
+    ({ rule, i }) => {
+      expect(rulesOf(fired, `signer/untidy-${i}.ts`)).toContain(rule);
+    },
+  );
 
   it("refuses a file name in another case", () => {
     expect(rulesOf(fired, "signer/Broken.ts")).toContain("useFilenamingConvention");
