@@ -7,10 +7,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { openBitcoind } from "../../signer/bitcoind.ts";
-import { findSoftHsm } from "../../signer/pkcs11/softhsm.ts";
 import { openMiner, startRegtest } from "../../scripts/regtest.ts";
 import type { Tour } from "../../scripts/tour.ts";
+import { openBitcoind } from "../../signer/bitcoind.ts";
+import { findSoftHsm } from "../../signer/pkcs11/softhsm.ts";
 import { bitcoindPart } from "../support/node.ts";
 import { describeReal } from "../support/real-part.ts";
 
@@ -102,7 +102,9 @@ describeReal(parts, "scripts/start", () => {
     const { code, stdout, stderr } = await again.ended;
     expect(code).toBe(0);
     expect(stdout).toContain("A first spend, start to end");
-    expect(stderr).toMatch(/stopping the orchestrator[\s\S]*stopping the LSP's signer[\s\S]*stopping bitcoind/);
+    expect(stderr).toMatch(
+      /stopping the orchestrator[\s\S]*stopping the LSP's signer[\s\S]*stopping bitcoind/,
+    );
   }, 120_000);
 });
 
