@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { parseDocument } from "yaml";
 import { z } from "zod";
+import { NETWORKS } from "../policies/bitcoin/network.ts";
+import { PSBT_INPUTS_MAX } from "../policies/bitcoin/psbt.ts";
 import { type MsatsPerVbyte, msatsPerVbyte } from "../policies/money.ts";
-import { NETWORKS } from "../policies/network.ts";
-import { PSBT_INPUTS_MAX } from "../policies/psbt.ts";
 
 export const ROLE_NAMES = ["deposits", "reserve", "sign", "broadcast", "confirm"] as const;
 export type RoleName = (typeof ROLE_NAMES)[number];

@@ -3,7 +3,11 @@
  * when it listens, logs to stderr, and stops on SIGINT or SIGTERM after what is under way.
  */
 import { parseArgs } from "node:util";
-import { openRemoteSigner, type RemoteSigner, RemoteSignerError } from "../signer/remote.ts";
+import {
+  openRemoteSigner,
+  type RemoteSigner,
+  RemoteSignerError,
+} from "../signer/service/remote.ts";
 import { ConfigError, readConfig, readSecretFile } from "./config.ts";
 import { systemClock } from "./io/clock.ts";
 import { type Log, openLog } from "./log.ts";

@@ -1,6 +1,6 @@
 /** Puts the orchestrator together: store, node, signer, roles and API. `main.ts` runs it. */
 
-import { openBitcoind } from "../signer/bitcoind.ts";
+import { openBitcoind } from "../signer/node/bitcoind.ts";
 import type { Registers, Signer } from "../signer/signer.ts";
 import { openAccounts } from "./accounts/accounts.ts";
 import { openScripts } from "./accounts/scripts.ts";

@@ -1,6 +1,6 @@
 /** What the signer's own node says about the coins of a spend. Never taken from a request. */
 import { z } from "zod";
-import { isOutpoint } from "./transaction.ts";
+import { isOutpoint } from "./bitcoin/transaction.ts";
 
 export type CoinStatus =
   /** Height 0 is the mempool. */

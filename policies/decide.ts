@@ -3,7 +3,8 @@
  * signature without a decision does not compile, and does not run either.
  */
 import type { SigningFacts, SpendFacts } from "./facts.ts";
-import { type Case, type Objection, type RuleId, rules } from "./rules.ts";
+import type { Case, Objection } from "./rules/rule.ts";
+import { type RuleId, rules } from "./rules.ts";
 import type { Role } from "./vault.ts";
 
 export interface Violation {

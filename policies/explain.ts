@@ -2,16 +2,18 @@
  * What a PSBT does and what each rule says of it, for people and for outsiders who judge the law.
  * It calls the functions that the signers call, and no key is in reach.
  */
+
+import { hex } from "./bitcoin/hash.ts";
+import type { Psbt } from "./bitcoin/psbt.ts";
 import type { ChainView } from "./chain-view.ts";
 import { judge, ruleIds, type Violation } from "./decide.ts";
 import { type Coin, type SpendFacts, spendFacts } from "./facts.ts";
-import { hex } from "./hash.ts";
 import { type HistoryDocument, historyOf, NO_HISTORY, nextClock } from "./history.ts";
 import { intentOf, type SpendIntent } from "./intent.ts";
 import { isSats } from "./money.ts";
 import type { Policy } from "./policy.ts";
-import type { Psbt } from "./psbt.ts";
-import { purposeOf, type RuleId, rules } from "./rules.ts";
+import { purposeOf } from "./purpose.ts";
+import { type RuleId, rules } from "./rules.ts";
 import { type Vault, vaultScripts } from "./vault.ts";
 
 export interface ExplainOptions {

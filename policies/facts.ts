@@ -5,14 +5,13 @@
  *
  * This is where the curve work is (derivation, signatures): it runs off the main thread.
  */
-import { hex } from "./hash.ts";
-import { foreignOutputLies, inputLies, type Lie, ownOutputLies, readUtxo } from "./lies.ts";
-import { type Found, locator } from "./locate.ts";
-import { fieldsOf, IN, OUT, type Psbt, type PsbtMap, valueOf } from "./psbt.ts";
-import { verifies } from "./schnorr.ts";
-import { type ScriptType, scriptTypeOf } from "./script-type.ts";
-import { type Midstates, midstates, SIGHASH_DEFAULT, taprootSighash } from "./sighash.ts";
-import { addressOf } from "./taproot.ts";
+import { hex } from "./bitcoin/hash.ts";
+import type { Psbt } from "./bitcoin/psbt.ts";
+import { fieldsOf, IN, OUT, type PsbtMap, valueOf } from "./bitcoin/psbt-fields.ts";
+import { verifies } from "./bitcoin/schnorr.ts";
+import { type ScriptType, scriptTypeOf } from "./bitcoin/script-type.ts";
+import { type Midstates, midstates, SIGHASH_DEFAULT, taprootSighash } from "./bitcoin/sighash.ts";
+import { addressOf } from "./bitcoin/taproot.ts";
 import {
   outpoint,
   outputSum,
@@ -21,7 +20,10 @@ import {
   type TxInput,
   type TxOutput,
   txidOf,
-} from "./transaction.ts";
+} from "./bitcoin/transaction.ts";
+import { equal, reader } from "./bitcoin/wire.ts";
+import { foreignOutputLies, inputLies, type Lie, ownOutputLies, readUtxo } from "./lies.ts";
+import { type Found, locator } from "./locate.ts";
 import {
   type Branch,
   type Role,
@@ -30,7 +32,6 @@ import {
   type VaultScript,
   type VaultScripts,
 } from "./vault.ts";
-import { equal, reader } from "./wire.ts";
 
 export interface SpendFacts {
   readonly txid: string;

@@ -3,9 +3,9 @@
  * `historyOf` answers the same from a list of claims, for `explain` and for tests.
  */
 import { z } from "zod";
+import { isOutpoint } from "./bitcoin/transaction.ts";
 import type { SpendFacts } from "./facts.ts";
 import type { Policy } from "./policy.ts";
-import { isOutpoint } from "./transaction.ts";
 
 /** One spend that a signer has bound itself to: written before the key was asked. */
 export interface Claim {

@@ -4,12 +4,12 @@
  * bump stays the same intent (architecture, invariant 2).
  */
 import { z } from "zod";
-import { hex, taggedHash } from "./hash.ts";
+import { hex, taggedHash } from "./bitcoin/hash.ts";
+import { NETWORKS, type Network } from "./bitcoin/network.ts";
+import { PSBT_OUTPUTS_MAX } from "./bitcoin/psbt.ts";
+import { addressOf, scriptOf } from "./bitcoin/taproot.ts";
+import { compare } from "./bitcoin/wire.ts";
 import { isSats, type Sats, sats } from "./money.ts";
-import { NETWORKS, type Network } from "./network.ts";
-import { PSBT_OUTPUTS_MAX } from "./psbt.ts";
-import { addressOf, scriptOf } from "./taproot.ts";
-import { compare } from "./wire.ts";
 
 /** What a spend is for. The signer derives it from the facts and compares (see purpose.ts). */
 export const PURPOSES = ["withdrawal"] as const;

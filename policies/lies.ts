@@ -3,9 +3,8 @@
  * a `Lie`; the rules refuse every one, because an honest builder has no reason to tell any.
  */
 import * as ecc from "tiny-secp256k1";
-import { type AccountKey, writePath } from "./account-key.ts";
-import { hex } from "./hash.ts";
-import type { Found } from "./locate.ts";
+import { type AccountKey, writePath } from "./bitcoin/account-key.ts";
+import { hex } from "./bitcoin/hash.ts";
 import {
   fieldsOf,
   IN,
@@ -16,11 +15,12 @@ import {
   readWitnessUtxo,
   type TapDerivation,
   valueOf,
-} from "./psbt.ts";
-import { LEAF_VERSION, taprootOutput, tapTreeRoot } from "./taproot.ts";
-import { readPreviousTx, type TxOutput } from "./transaction.ts";
+} from "./bitcoin/psbt-fields.ts";
+import { LEAF_VERSION, taprootOutput, tapTreeRoot } from "./bitcoin/taproot.ts";
+import { readPreviousTx, type TxOutput } from "./bitcoin/transaction.ts";
+import { equal } from "./bitcoin/wire.ts";
+import type { Found } from "./locate.ts";
 import type { Vault, VaultScript, VaultScripts } from "./vault.ts";
-import { equal } from "./wire.ts";
 
 /** The PSBT says something of this input or output that recomputation contradicts. */
 export interface Lie {

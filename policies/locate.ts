@@ -1,8 +1,9 @@
 /** Finds the vault address that a script is, by recomputing it. */
-import { HARDENED } from "./account-key.ts";
-import { hex } from "./hash.ts";
-import { fieldsOf, type PsbtMap, readTapDerivation } from "./psbt.ts";
-import { scriptTypeOf } from "./script-type.ts";
+import { HARDENED } from "./bitcoin/account-key.ts";
+import { hex } from "./bitcoin/hash.ts";
+import { fieldsOf, type PsbtMap, readTapDerivation } from "./bitcoin/psbt-fields.ts";
+import { scriptTypeOf } from "./bitcoin/script-type.ts";
+import { equal } from "./bitcoin/wire.ts";
 import {
   type Branch,
   CHANGE,
@@ -11,7 +12,6 @@ import {
   type VaultScript,
   type VaultScripts,
 } from "./vault.ts";
-import { equal } from "./wire.ts";
 
 export interface Found {
   readonly vault: Vault;

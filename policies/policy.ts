@@ -3,7 +3,10 @@
  * or an empty list is refused with its place, because a typo in a limit is no limit (attacks.md 124).
  */
 import { z } from "zod";
-import { hex, taggedHash } from "./hash.ts";
+import { hex, taggedHash } from "./bitcoin/hash.ts";
+import { NETWORKS, type Network } from "./bitcoin/network.ts";
+import { PSBT_INPUTS_MAX, PSBT_OUTPUTS_MAX } from "./bitcoin/psbt.ts";
+import { scriptOf } from "./bitcoin/taproot.ts";
 import {
   type Bps,
   bps,
@@ -13,9 +16,6 @@ import {
   type Sats,
   sats,
 } from "./money.ts";
-import { NETWORKS, type Network } from "./network.ts";
-import { PSBT_INPUTS_MAX, PSBT_OUTPUTS_MAX } from "./psbt.ts";
-import { scriptOf } from "./taproot.ts";
 import { ROLES, type Role } from "./vault.ts";
 
 const amount = z

@@ -5,9 +5,9 @@
  * call as a spend, and can never be a signature of a transaction.
  */
 import * as ecc from "tiny-secp256k1";
-import { childOf, type ExtendedKey } from "./account-key.ts";
-import { taggedHash } from "./hash.ts";
-import { verifies } from "./schnorr.ts";
+import { childOf, type ExtendedKey } from "./bitcoin/account-key.ts";
+import { taggedHash } from "./bitcoin/hash.ts";
+import { verifies } from "./bitcoin/schnorr.ts";
 import { RECEIVE, type Role, type Vault } from "./vault.ts";
 
 /** What the holder of `role` signs: bound to the network, the role and every byte of the policy. */

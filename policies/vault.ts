@@ -12,18 +12,18 @@ import {
   fingerprintOf,
   readAccountKey,
   writeXpub,
-} from "./account-key.ts";
-import { descriptorChecksum } from "./descriptor.ts";
-import { hex, sha256, taggedHash } from "./hash.ts";
-import { NETWORKS, type Network } from "./network.ts";
+} from "./bitcoin/account-key.ts";
+import { descriptorChecksum } from "./bitcoin/descriptor.ts";
+import { hex, sha256, taggedHash } from "./bitcoin/hash.ts";
+import { NETWORKS, type Network } from "./bitcoin/network.ts";
 import {
   leafHashOf,
   multiLeaf,
   type TaprootOutput,
   taprootOutput,
   UNSPENDABLE,
-} from "./taproot.ts";
-import { compare, concat, equal } from "./wire.ts";
+} from "./bitcoin/taproot.ts";
+import { compare, concat, equal } from "./bitcoin/wire.ts";
 
 /** Who holds a key of a vault. A house vault has a second trustee in the user's place. */
 export const ROLES = ["user", "lsp", "trustee", "second-trustee"] as const;

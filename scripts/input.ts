@@ -1,7 +1,13 @@
 /** What commands read: files or standard input, bounded, with faults in words. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { parseDocument } from "yaml";
-import { PSBT_BYTES_MAX, type Psbt, PsbtFault, readPsbt, readPsbtText } from "../policies/psbt.ts";
+import {
+  PSBT_BYTES_MAX,
+  type Psbt,
+  PsbtFault,
+  readPsbt,
+  readPsbtText,
+} from "../policies/bitcoin/psbt.ts";
 
 /** The input cannot be used: shown to the person, exit code 2. */
 export class InputError extends Error {

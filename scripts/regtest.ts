@@ -2,7 +2,9 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { delimiter, join } from "node:path";
-import { type Bitcoind, BitcoindError, btcOfSats, openBitcoind } from "../signer/bitcoind.ts";
+import { type Bitcoind, openBitcoind } from "../signer/node/bitcoind.ts";
+import { BitcoindError } from "../signer/node/bitcoind-error.ts";
+import { btcOfSats } from "../signer/node/exact-json.ts";
 
 /** A private regtest node of ours, with no peers, on loopback only. */
 export interface Regtest {

@@ -4,7 +4,7 @@
  * an interrupted tour goes on where it stopped.
  */
 import { base64 } from "@scure/base";
-import { hex } from "../policies/hash.ts";
+import { hex } from "../policies/bitcoin/hash.ts";
 import type { IntentDocument } from "../policies/intent.ts";
 import { descriptorOf, readVault, type VaultDocument } from "../policies/vault.ts";
 import { openCurvePool } from "../signer/curve.ts";

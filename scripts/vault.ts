@@ -1,8 +1,8 @@
 /** `ballast vault`: put a vault together from three keys, and show what it derives. */
 import type { Command } from "commander";
-import { hex } from "../policies/hash.ts";
-import { NETWORKS, type Network } from "../policies/network.ts";
-import { addressOf } from "../policies/taproot.ts";
+import { hex } from "../policies/bitcoin/hash.ts";
+import { NETWORKS, type Network } from "../policies/bitcoin/network.ts";
+import { addressOf } from "../policies/bitcoin/taproot.ts";
 import {
   CHANGE,
   composeVault,

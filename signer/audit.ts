@@ -2,8 +2,9 @@
  * The decision log: each record is chained to the one before it, so that an edit, a deletion or a
  * new order shows. Nothing secret is in it, and no PSBT.
  */
+
+import { hex, taggedHash } from "../policies/bitcoin/hash.ts";
 import type { Violation } from "../policies/decide.ts";
-import { hex, taggedHash } from "../policies/hash.ts";
 
 export interface AuditRecord {
   /** Milliseconds by the journal's monotone clock. */

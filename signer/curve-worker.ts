@@ -2,9 +2,9 @@
 import { randomFillSync } from "node:crypto";
 import { parentPort } from "node:worker_threads";
 import * as ecc from "tiny-secp256k1";
+import { readPsbt } from "../policies/bitcoin/psbt.ts";
+import { verifies } from "../policies/bitcoin/schnorr.ts";
 import { spendFacts } from "../policies/facts.ts";
-import { readPsbt } from "../policies/psbt.ts";
-import { verifies } from "../policies/schnorr.ts";
 import {
   readVault,
   type VaultDocument,

@@ -4,8 +4,8 @@
  * coins meanwhile; it is never blocked over 20 ms, however large the PSBT (issue 2).
  */
 import { Worker } from "node:worker_threads";
+import type { SchnorrCheck } from "../policies/bitcoin/schnorr.ts";
 import type { SpendFacts } from "../policies/facts.ts";
-import type { SchnorrCheck } from "../policies/schnorr.ts";
 import type { VaultDocument } from "../policies/vault.ts";
 
 /** One signature to be made: BIP340 under the account's secret plus the tweak. */

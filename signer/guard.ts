@@ -4,6 +4,11 @@
  * and no signature leaves before it is verified and stored (architecture sections 3 and 4).
  */
 import { createHash } from "node:crypto";
+import { fromHex } from "../policies/bitcoin/hash.ts";
+import { type Psbt, readPsbt, writePsbt } from "../policies/bitcoin/psbt.ts";
+import { field, GLOBAL, IN, withFields } from "../policies/bitcoin/psbt-fields.ts";
+import { outpoint } from "../policies/bitcoin/transaction.ts";
+import { concat } from "../policies/bitcoin/wire.ts";
 import type { ChainView } from "../policies/chain-view.ts";
 import {
   type Approval,
@@ -13,19 +18,15 @@ import {
   type Violation,
 } from "../policies/decide.ts";
 import type { SpendFacts } from "../policies/facts.ts";
-import { fromHex } from "../policies/hash.ts";
 import { readIntent, type SpendIntent } from "../policies/intent.ts";
 import type { Policy } from "../policies/policy.ts";
-import { field, GLOBAL, IN, type Psbt, readPsbt, withFields, writePsbt } from "../policies/psbt.ts";
-import { chargeOf } from "../policies/rules.ts";
-import { outpoint } from "../policies/transaction.ts";
+import { chargeOf } from "../policies/purpose.ts";
 import { CHANGE, type Vault, type VaultDocument } from "../policies/vault.ts";
-import { concat } from "../policies/wire.ts";
-import { BitcoindError } from "./bitcoind.ts";
-import type { Chain } from "./chain.ts";
 import type { CurvePool } from "./curve.ts";
 import type { Journal } from "./journal.ts";
 import { KeyError } from "./key-error.ts";
+import { BitcoindError } from "./node/bitcoind-error.ts";
+import type { Chain } from "./node/chain.ts";
 import type { Key, Signer, SignOutcome, SignRequest } from "./signer.ts";
 import type { Vaults } from "./vaults.ts";
 

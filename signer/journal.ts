@@ -6,6 +6,7 @@
  */
 import { closeSync, existsSync, openSync } from "node:fs";
 import Database from "better-sqlite3";
+import type { Network } from "../policies/bitcoin/network.ts";
 import type { Decision } from "../policies/decide.ts";
 import {
   BLOCKS_PER_HOUR,
@@ -14,7 +15,6 @@ import {
   HOUR_MS,
   nextClock,
 } from "../policies/history.ts";
-import type { Network } from "../policies/network.ts";
 import type { Policy } from "../policies/policy.ts";
 import type { Role } from "../policies/vault.ts";
 import { type AuditRecord, nextLink } from "./audit.ts";

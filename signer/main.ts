@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { pino } from "pino";
 import { readSecret, readSignerConfig } from "./config.ts";
 import { openSigningRoom } from "./room.ts";
-import { serveSigner } from "./server.ts";
+import { serveSigner } from "./service/server.ts";
 
 const HELP = `usage: signer/main.ts --config FILE [--with-parent]
 

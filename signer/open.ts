@@ -1,5 +1,5 @@
 /** One URI, one key. The scheme says where the secret is; nothing falls back to another. */
-import type { Network } from "../policies/network.ts";
+import type { Network } from "../policies/bitcoin/network.ts";
 import type { CurvePool } from "./curve.ts";
 import { KeyError } from "./key-error.ts";
 import { tokenKey } from "./pkcs11/key.ts";

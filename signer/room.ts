@@ -1,17 +1,17 @@
 /** Puts a signer together: law, memory, key, chain and guard. Used by the service and by stations. */
-import type { Network } from "../policies/network.ts";
+import type { Network } from "../policies/bitcoin/network.ts";
 import { readPolicy } from "../policies/policy.ts";
-import { openBitcoind } from "./bitcoind.ts";
-import { openChain } from "./chain.ts";
 import { readDocument, type SignerConfig } from "./config.ts";
 import { openCurvePool } from "./curve.ts";
 import { guard } from "./guard.ts";
 import { openJournal } from "./journal.ts";
+import { openBitcoind } from "./node/bitcoind.ts";
+import { openChain } from "./node/chain.ts";
 import { openKey } from "./open.ts";
 import { selfTest } from "./self-test.ts";
+import type { SignerStatus } from "./service/wire.ts";
 import type { Key, Registers, Signer } from "./signer.ts";
 import { openVaults } from "./vaults.ts";
-import type { SignerStatus } from "./wire.ts";
 
 export interface SigningRoom extends Signer, Registers {
   readonly key: Key;

@@ -3,10 +3,10 @@
  * us, a miscompiled module or a broken CPU is found before a key is opened, not after.
  */
 import * as ecc from "tiny-secp256k1";
-import { childOf } from "../policies/account-key.ts";
-import { fromHex, hex, sha256, taggedHash } from "../policies/hash.ts";
-import { midstates, SIGHASH_DEFAULT, taprootSighash } from "../policies/sighash.ts";
-import { leafHashOf, multiLeaf, taprootOutput, UNSPENDABLE } from "../policies/taproot.ts";
+import { childOf } from "../policies/bitcoin/account-key.ts";
+import { fromHex, hex, sha256, taggedHash } from "../policies/bitcoin/hash.ts";
+import { midstates, SIGHASH_DEFAULT, taprootSighash } from "../policies/bitcoin/sighash.ts";
+import { leafHashOf, multiLeaf, taprootOutput, UNSPENDABLE } from "../policies/bitcoin/taproot.ts";
 
 export class SelfTestError extends Error {
   override readonly name = "SelfTestError";

@@ -2,7 +2,7 @@
  * The vaults that this signer has checked and registered: the only ones it signs for. The table
  * lies in the journal's file, this file alone writes it.
  */
-import { fromHex, hex } from "../policies/hash.ts";
+import { fromHex, hex } from "../policies/bitcoin/hash.ts";
 import type { Policy } from "../policies/policy.ts";
 import { possessionText, provesPossession } from "../policies/possession.ts";
 import { readVault, type Vault, VaultError } from "../policies/vault.ts";

@@ -2,11 +2,11 @@
  * Accounts: a person's key and a trustee's key come in, the LSP's signer adds its own, and when all
  * have proven that they hold their keys, there is a vault with addresses. Both steps are idempotent.
  */
-import { AccountKeyError, readAccountKey } from "../../policies/account-key.ts";
-import { fromHex, hex, taggedHash } from "../../policies/hash.ts";
-import type { Network } from "../../policies/network.ts";
+import { AccountKeyError, readAccountKey } from "../../policies/bitcoin/account-key.ts";
+import { fromHex, hex, taggedHash } from "../../policies/bitcoin/hash.ts";
+import type { Network } from "../../policies/bitcoin/network.ts";
+import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { possessionText, provesPossession } from "../../policies/possession.ts";
-import { addressOf } from "../../policies/taproot.ts";
 import {
   CHANGE,
   composeVault,

@@ -4,7 +4,7 @@
  * everything outside: it is the negative of all that the book holds. Bookings of more than one row
  * want the caller's transaction.
  */
-import { hex, taggedHash } from "../../policies/hash.ts";
+import { hex, taggedHash } from "../../policies/bitcoin/hash.ts";
 import type { Sats } from "../../policies/money.ts";
 import type { Db } from "../io/store.ts";
 

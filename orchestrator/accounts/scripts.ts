@@ -1,5 +1,5 @@
 /** The scripts that are watched: each address of each vault up to a gap ahead of the last used. */
-import { hex } from "../../policies/hash.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
 import {
   type Branch,
   CHANGE,

@@ -1,7 +1,7 @@
 /** What the API says when it does not do what was asked: problem documents (RFC 9457). */
 import type { Response } from "express";
 import { z } from "zod";
-import { BitcoindError } from "../../signer/bitcoind.ts";
+import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
 
 export type ProblemCode =
   | "unauthorized"

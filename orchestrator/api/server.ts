@@ -8,8 +8,8 @@ import type { AddressInfo } from "node:net";
 import { base64 } from "@scure/base";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { z } from "zod";
+import { PSBT_BYTES_MAX } from "../../policies/bitcoin/psbt.ts";
 import { type MsatsPerVbyte, SATS_MAX } from "../../policies/money.ts";
-import { PSBT_BYTES_MAX } from "../../policies/psbt.ts";
 import {
   ACCOUNT_NAME_CHARACTERS_MAX,
   type Account,

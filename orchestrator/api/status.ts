@@ -1,5 +1,5 @@
 /** How things stand: one report for the JSON status and for the page. */
-import type { Network } from "../../policies/network.ts";
+import type { Network } from "../../policies/bitcoin/network.ts";
 import type { Accounts } from "../accounts/accounts.ts";
 import { balancesOf, checkBook } from "../accounts/book.ts";
 import type { Chain } from "../io/chain.ts";

@@ -1,9 +1,11 @@
 /** The orchestrator's view of the chain through a node. No wallet of the node is used. */
 import { Block } from "bitcoinjs-lib";
-import { hex } from "../../policies/hash.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
+import { shown } from "../../policies/bitcoin/transaction.ts";
 import { type MsatsPerVbyte, msatsPerVbyte } from "../../policies/money.ts";
-import { shown } from "../../policies/transaction.ts";
-import { type Bitcoind, BitcoindError, satsOfBtc } from "../../signer/bitcoind.ts";
+import type { Bitcoind } from "../../signer/node/bitcoind.ts";
+import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
+import { satsOfBtc } from "../../signer/node/exact-json.ts";
 
 export interface Chain {
   readonly tip: () => Promise<ChainTip>;

@@ -2,14 +2,15 @@
  * The PSBT of a spend, v0, with everything that a signer or a Ledger needs to see. Pure. Inputs and
  * outputs stand in BIP69's order, so that the same choice gives the same transaction.
  */
-import { fingerprintOf } from "../../policies/account-key.ts";
-import { fromHex } from "../../policies/hash.ts";
+import { fingerprintOf } from "../../policies/bitcoin/account-key.ts";
+import { fromHex } from "../../policies/bitcoin/hash.ts";
+import { type Psbt, psbtOf } from "../../policies/bitcoin/psbt.ts";
+import { field, IN, OUT, type PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
+import { LEAF_VERSION } from "../../policies/bitcoin/taproot.ts";
+import type { Tx, TxInput, TxOutput } from "../../policies/bitcoin/transaction.ts";
+import { compare, concat, size, sized, u8, u32, u64 } from "../../policies/bitcoin/wire.ts";
 import type { Sats } from "../../policies/money.ts";
-import { field, IN, OUT, type Psbt, type PsbtField, psbtOf } from "../../policies/psbt.ts";
-import { LEAF_VERSION } from "../../policies/taproot.ts";
-import type { Tx, TxInput, TxOutput } from "../../policies/transaction.ts";
 import type { Branch, Vault, VaultScript, VaultScripts } from "../../policies/vault.ts";
-import { compare, concat, size, sized, u8, u32, u64 } from "../../policies/wire.ts";
 import type { Payment } from "./select.ts";
 
 export interface BuildRequest {

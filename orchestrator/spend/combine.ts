@@ -3,12 +3,14 @@
  * the vault's own key over the very transaction that was built; all else in a partial PSBT is left
  * where it was.
  */
+
+import { hex } from "../../policies/bitcoin/hash.ts";
+import type { Psbt } from "../../policies/bitcoin/psbt.ts";
+import { fieldsOf, IN, type PsbtField, withFields } from "../../policies/bitcoin/psbt-fields.ts";
+import { txidOf, writeSignedTx, writeUnsignedTx } from "../../policies/bitcoin/transaction.ts";
+import { compare, equal } from "../../policies/bitcoin/wire.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import { hex } from "../../policies/hash.ts";
-import { fieldsOf, IN, type Psbt, type PsbtField, withFields } from "../../policies/psbt.ts";
-import { txidOf, writeSignedTx, writeUnsignedTx } from "../../policies/transaction.ts";
 import { type Role, THRESHOLD, type VaultScripts } from "../../policies/vault.ts";
-import { compare, equal } from "../../policies/wire.ts";
 
 export interface CombineRequest {
   /** As built: its fields stay, and no partial PSBT changes them. */

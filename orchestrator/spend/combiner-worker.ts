@@ -1,6 +1,6 @@
 /** The combining thread; see combiner.ts. */
 import { parentPort } from "node:worker_threads";
-import { readPsbt, writePsbt } from "../../policies/psbt.ts";
+import { readPsbt, writePsbt } from "../../policies/bitcoin/psbt.ts";
 import {
   readVault,
   type VaultDocument,

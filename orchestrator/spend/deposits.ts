@@ -4,7 +4,7 @@
  * stood above the fork. An output to the vault of a transaction that spends the same vault is change
  * and never a deposit.
  */
-import { hex } from "../../policies/hash.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
 import { isSats, sats } from "../../policies/money.ts";
 import { accountOfVault } from "../accounts/accounts.ts";
 import { depositConfirmed, depositUnbooked } from "../accounts/book.ts";

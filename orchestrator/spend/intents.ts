@@ -3,8 +3,9 @@
  * its state moves by compare-and-set, so of two who move it one does, and a crash anywhere is
  * resumed by whoever looks next.
  */
+
+import { hex } from "../../policies/bitcoin/hash.ts";
 import type { Violation } from "../../policies/decide.ts";
-import { hex } from "../../policies/hash.ts";
 import {
   type IntentDocument,
   IntentError,

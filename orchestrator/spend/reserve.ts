@@ -3,11 +3,12 @@
  * transaction. And the way back: coins are free again only when no honest signer would sign the
  * PSBT any more (architecture, invariant 2).
  */
+
+import { writePsbt } from "../../policies/bitcoin/psbt.ts";
+import { shown, txidOf } from "../../policies/bitcoin/transaction.ts";
 import type { IntentDocument } from "../../policies/intent.ts";
 import { readIntent } from "../../policies/intent.ts";
 import { msatsPerVbyte, sats } from "../../policies/money.ts";
-import { writePsbt } from "../../policies/psbt.ts";
-import { shown, txidOf } from "../../policies/transaction.ts";
 import { CHANGE, type VaultScripts } from "../../policies/vault.ts";
 import { withdrawalReleased, withdrawalReserved } from "../accounts/book.ts";
 import type { Scripts } from "../accounts/scripts.ts";

@@ -2,8 +2,9 @@
  * built -> user-signed -> signed. The user signs first; then the LSP's signer is asked, decides by
  * its own law, and its answer is stored, whatever it is.
  */
+
+import { PsbtFault, readPsbtText, writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { readIntent, writeIntent } from "../../policies/intent.ts";
-import { PsbtFault, readPsbtText, writePsbt } from "../../policies/psbt.ts";
 import type { Role as Holder, VaultDocument } from "../../policies/vault.ts";
 import type { Signer } from "../../signer/signer.ts";
 import type { Scripts } from "../accounts/scripts.ts";

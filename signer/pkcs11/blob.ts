@@ -6,7 +6,7 @@
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { isPoint } from "tiny-secp256k1";
 import { z } from "zod";
-import { fromHex, hash160, hex, taggedHash } from "../../policies/hash.ts";
+import { fromHex, hash160, hex, taggedHash } from "../../policies/bitcoin/hash.ts";
 
 export const BLOB_FORMAT = "ballast/sealed-key@1";
 

@@ -16,7 +16,7 @@ import {
   signSchnorr,
   verifySchnorr,
 } from "tiny-secp256k1";
-import { fromHex, hex, taggedHash } from "../../policies/hash.ts";
+import { fromHex, hex, taggedHash } from "../../policies/bitcoin/hash.ts";
 import {
   BLOB_FORMAT,
   type BlobBinding,

@@ -1,8 +1,8 @@
 /** A `Key` over a token that keeps account keys sealed. It translates and decides nothing. */
-import { fingerprintOf, writeXpub } from "../../policies/account-key.ts";
+import { fingerprintOf, writeXpub } from "../../policies/bitcoin/account-key.ts";
+import { fromHex } from "../../policies/bitcoin/hash.ts";
+import type { Network } from "../../policies/bitcoin/network.ts";
 import { isApproval } from "../../policies/decide.ts";
-import { fromHex } from "../../policies/hash.ts";
-import type { Network } from "../../policies/network.ts";
 import { possessionHash, possessionKey } from "../../policies/possession.ts";
 import { KeyError } from "../key-error.ts";
 import type { Key } from "../signer.ts";

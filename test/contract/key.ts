@@ -10,9 +10,9 @@ import {
   fingerprintOf,
   HARDENED,
   readAccountKey,
-} from "../../policies/account-key.ts";
+} from "../../policies/bitcoin/account-key.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
 import { type Approval, decide } from "../../policies/decide.ts";
-import { hex } from "../../policies/hash.ts";
 import { possessionHash, possessionKey, possessionText } from "../../policies/possession.ts";
 import { CHANGE, composeVault, RECEIVE, readVault, vaultScripts } from "../../policies/vault.ts";
 import { KeyError } from "../../signer/key-error.ts";

@@ -6,15 +6,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readAccountKey } from "../../policies/account-key.ts";
+import { readAccountKey } from "../../policies/bitcoin/account-key.ts";
+import { fromHex, hex } from "../../policies/bitcoin/hash.ts";
+import { readPsbt } from "../../policies/bitcoin/psbt.ts";
 import { ruleIds } from "../../policies/decide.ts";
-import { fromHex, hex } from "../../policies/hash.ts";
 import type { IntentDocument } from "../../policies/intent.ts";
-import { readPsbt } from "../../policies/psbt.ts";
 import { openCurvePool } from "../../signer/curve.ts";
 import { KeyError } from "../../signer/key-error.ts";
-import { openRemoteSigner } from "../../signer/remote.ts";
-import { serveSigner } from "../../signer/server.ts";
+import { openRemoteSigner } from "../../signer/service/remote.ts";
+import { serveSigner } from "../../signer/service/server.ts";
 import type { Registers, Signer } from "../../signer/signer.ts";
 import {
   faultOf,

@@ -4,21 +4,14 @@ import * as ecc from "tiny-secp256k1";
 import { describe, expect, it } from "vitest";
 import { type BuildRequest, buildPsbt } from "../../orchestrator/spend/build.ts";
 import { combine, finalise, UnfinishedError } from "../../orchestrator/spend/combine.ts";
+import { fromHex } from "../../policies/bitcoin/hash.ts";
+import { type Psbt, psbtOf, readPsbt, writePsbt } from "../../policies/bitcoin/psbt.ts";
+import { fieldsOf, IN, type PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
+import { writeSignedTx } from "../../policies/bitcoin/transaction.ts";
+import { compare, concat } from "../../policies/bitcoin/wire.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import { fromHex } from "../../policies/hash.ts";
 import { sats } from "../../policies/money.ts";
-import {
-  fieldsOf,
-  IN,
-  type Psbt,
-  type PsbtField,
-  psbtOf,
-  readPsbt,
-  writePsbt,
-} from "../../policies/psbt.ts";
-import { writeSignedTx } from "../../policies/transaction.ts";
 import { CHANGE, RECEIVE } from "../../policies/vault.ts";
-import { compare, concat } from "../../policies/wire.ts";
 import { household, signWith } from "./holders.ts";
 import { objectionOf } from "./interpreter.ts";
 

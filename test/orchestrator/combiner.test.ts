@@ -2,9 +2,9 @@ import { afterAll, describe, expect, it } from "vitest";
 import { buildPsbt } from "../../orchestrator/spend/build.ts";
 import { combine, finalise } from "../../orchestrator/spend/combine.ts";
 import { CombinerError, openCombiner } from "../../orchestrator/spend/combiner.ts";
-import { fromHex } from "../../policies/hash.ts";
+import { fromHex } from "../../policies/bitcoin/hash.ts";
+import { readPsbt, writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { sats } from "../../policies/money.ts";
-import { readPsbt, writePsbt } from "../../policies/psbt.ts";
 import { RECEIVE } from "../../policies/vault.ts";
 import { household, signWith } from "./holders.ts";
 

@@ -5,10 +5,10 @@ import { heldOnChain } from "../../orchestrator/spend/coins.ts";
 import { minedUnbooked } from "../../orchestrator/spend/confirm.ts";
 import { historyOfIntent, move, objectionsOf } from "../../orchestrator/spend/intents.ts";
 import { cancel, LOCKTIME_WINDOW_BLOCKS } from "../../orchestrator/spend/reserve.ts";
-import { fromHex } from "../../policies/hash.ts";
+import { fromHex } from "../../policies/bitcoin/hash.ts";
+import { scriptOf } from "../../policies/bitcoin/taproot.ts";
+import { type TxInput, writeUnsignedTx } from "../../policies/bitcoin/transaction.ts";
 import { sats } from "../../policies/money.ts";
-import { scriptOf } from "../../policies/taproot.ts";
-import { type TxInput, writeUnsignedTx } from "../../policies/transaction.ts";
 import { type MemoryChain, memoryChain } from "./memory-chain.ts";
 import {
   CONFIRMATIONS,

@@ -1,10 +1,12 @@
 /** Holders of a vault with software keys that truly sign, and an LSP made of one of them. */
 import { HDKey } from "@scure/bip32";
 import * as ecc from "tiny-secp256k1";
+import { hex, sha256 } from "../../policies/bitcoin/hash.ts";
+import { type Psbt, readPsbt, writePsbt } from "../../policies/bitcoin/psbt.ts";
+import { IN, withFields } from "../../policies/bitcoin/psbt-fields.ts";
+import { concat } from "../../policies/bitcoin/wire.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import { hex, sha256 } from "../../policies/hash.ts";
 import { possessionHash, possessionKey, possessionText } from "../../policies/possession.ts";
-import { IN, type Psbt, readPsbt, withFields, writePsbt } from "../../policies/psbt.ts";
 import {
   composeVault,
   type Role,
@@ -13,7 +15,6 @@ import {
   type VaultScripts,
   vaultScripts,
 } from "../../policies/vault.ts";
-import { concat } from "../../policies/wire.ts";
 import type { Registers, Signer, SignOutcome } from "../../signer/signer.ts";
 
 export interface Holder {

@@ -4,8 +4,8 @@
  * with a zero byte (one in 256), so tests with it use vaults without such keys.
  */
 import { createRequire } from "node:module";
-import { hex } from "../../policies/hash.ts";
-import type { TxOutput } from "../../policies/transaction.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
+import type { TxOutput } from "../../policies/bitcoin/transaction.ts";
 
 const require = createRequire(import.meta.url);
 

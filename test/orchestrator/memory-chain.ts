@@ -2,9 +2,9 @@
 
 import { Transaction } from "bitcoinjs-lib";
 import type { Chain, ChainBlock, ChainTx } from "../../orchestrator/io/chain.ts";
-import { fromHex, hex, sha256 } from "../../policies/hash.ts";
+import { fromHex, hex, sha256 } from "../../policies/bitcoin/hash.ts";
+import { outpoint } from "../../policies/bitcoin/transaction.ts";
 import { msatsPerVbyte, type Sats } from "../../policies/money.ts";
-import { outpoint } from "../../policies/transaction.ts";
 
 export interface MemoryChain extends Chain {
   /** Mines what the mempool holds, then empty blocks; returns the new height. */

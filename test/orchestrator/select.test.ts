@@ -6,8 +6,8 @@ import {
   type SelectRequest,
   selectCoins,
 } from "../../orchestrator/spend/select.ts";
+import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { finishedVbytes } from "../../policies/facts.ts";
-import { fromHex } from "../../policies/hash.ts";
 import { feeCeil, msatsPerVbyte, sats } from "../../policies/money.ts";
 
 const P2TR = fromHex(`5120${"11".repeat(32)}`);

@@ -12,8 +12,8 @@ import { depositsRole } from "../../orchestrator/spend/deposits.ts";
 import { findIntent, type IntentRow, raise } from "../../orchestrator/spend/intents.ts";
 import { reserveRole } from "../../orchestrator/spend/reserve.ts";
 import { acceptUserPsbt, signRole } from "../../orchestrator/spend/sign.ts";
+import { readPsbt, writePsbtText } from "../../policies/bitcoin/psbt.ts";
 import { msatsPerVbyte } from "../../policies/money.ts";
-import { readPsbt, writePsbtText } from "../../policies/psbt.ts";
 import { readVault, type VaultScripts, vaultScripts } from "../../policies/vault.ts";
 import {
   type Holder,

@@ -1,21 +1,21 @@
-import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
-import { fromHex, hash160, sha256 } from "../../policies/hash.ts";
-import type { Claim, HistoryDocument } from "../../policies/history.ts";
-import type { SpendIntent } from "../../policies/intent.ts";
-import { SATS_MAX, sats } from "../../policies/money.ts";
-import type { PolicyDocument } from "../../policies/policy.ts";
-import { field, IN, OUT, type PsbtField } from "../../policies/psbt.ts";
-import type { RuleId } from "../../policies/rules.ts";
-import { addressOf, multiLeaf } from "../../policies/taproot.ts";
+import { fromHex, hash160, sha256 } from "../../policies/bitcoin/hash.ts";
+import { field, IN, OUT, type PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
+import { addressOf, multiLeaf } from "../../policies/bitcoin/taproot.ts";
 import {
   outpoint,
   type Tx,
   type TxOutput,
   txidOf,
   writeUnsignedTx,
-} from "../../policies/transaction.ts";
+} from "../../policies/bitcoin/transaction.ts";
+import { concat, sized, u8, u32 } from "../../policies/bitcoin/wire.ts";
+import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
+import type { Claim, HistoryDocument } from "../../policies/history.ts";
+import type { SpendIntent } from "../../policies/intent.ts";
+import { SATS_MAX, sats } from "../../policies/money.ts";
+import type { PolicyDocument } from "../../policies/policy.ts";
+import type { RuleId } from "../../policies/rules.ts";
 import { CHANGE, RECEIVE, type Role } from "../../policies/vault.ts";
-import { concat, sized, u8, u32 } from "../../policies/wire.ts";
 import {
   CHANGE_AT,
   type Draft,

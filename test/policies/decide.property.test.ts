@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import * as ecc from "tiny-secp256k1";
 import { describe, expect, it } from "vitest";
+import { sha256 } from "../../policies/bitcoin/hash.ts";
+import { PsbtFault } from "../../policies/bitcoin/psbt.ts";
+import { concat, u8 } from "../../policies/bitcoin/wire.ts";
 import { type Approval, decide, ruleIds } from "../../policies/decide.ts";
 import { finishedVbytes } from "../../policies/facts.ts";
-import { sha256 } from "../../policies/hash.ts";
-import { PsbtFault } from "../../policies/psbt.ts";
 import { CHANGE, RECEIVE, type Role } from "../../policies/vault.ts";
-import { concat, u8 } from "../../policies/wire.ts";
 import { consensusObjection, scureSighash } from "../support/second-opinion.ts";
 import {
   type Bend,

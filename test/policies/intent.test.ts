@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
+import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { IntentError, intentOf, readIntent, writeIntent } from "../../policies/intent.ts";
 import { sats } from "../../policies/money.ts";
-import { addressOf } from "../../policies/taproot.ts";
 import { honest, recipient } from "../support/spend.ts";
 
 const { intent } = honest();

@@ -2,29 +2,25 @@ import { base64 } from "@scure/base";
 import fc from "fast-check";
 import * as ecc from "tiny-secp256k1";
 import { describe, expect, it } from "vitest";
-import { decide } from "../../policies/decide.ts";
-import { spendFacts } from "../../policies/facts.ts";
-import { fromHex, hex } from "../../policies/hash.ts";
-import { isSats } from "../../policies/money.ts";
+import { fromHex, hex } from "../../policies/bitcoin/hash.ts";
 import {
-  field,
-  GLOBAL,
-  IN,
-  OUT,
   PSBT_BYTES_MAX,
   PSBT_INPUTS_MAX,
   PSBT_OUTPUTS_MAX,
   type Psbt,
   PsbtFault,
-  type PsbtField,
   psbtOf,
   readPsbt,
   readPsbtText,
   writePsbt,
   writePsbtText,
-} from "../../policies/psbt.ts";
-import type { Tx } from "../../policies/transaction.ts";
-import { concat, size, sized, u8, u32, u64 } from "../../policies/wire.ts";
+} from "../../policies/bitcoin/psbt.ts";
+import { field, GLOBAL, IN, OUT, type PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
+import type { Tx } from "../../policies/bitcoin/transaction.ts";
+import { concat, size, sized, u8, u32, u64 } from "../../policies/bitcoin/wire.ts";
+import { decide } from "../../policies/decide.ts";
+import { spendFacts } from "../../policies/facts.ts";
+import { isSats } from "../../policies/money.ts";
 import { scureObjection } from "../support/second-opinion.ts";
 import { honest, type Maps, onInput, onOutput, recipient, USER_VAULT } from "../support/spend.ts";
 

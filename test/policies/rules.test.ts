@@ -2,7 +2,8 @@ import * as ecc from "tiny-secp256k1";
 import { describe, expect, it } from "vitest";
 import { type Approval, decide, isApproval, judge, ruleIds } from "../../policies/decide.ts";
 import { bps, msatsPerVbyte, SATS_MAX, type Sats, sats } from "../../policies/money.ts";
-import { type Case, rules } from "../../policies/rules.ts";
+import type { Case } from "../../policies/rules/rule.ts";
+import { rules } from "../../policies/rules.ts";
 import { HEIGHT, honest, type SpendOptions, signatureOf } from "../support/spend.ts";
 import { at, bends, coinOnChain, keyOf, policy, withdrawal } from "./bends.ts";
 

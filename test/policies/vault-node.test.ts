@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
+import { hex } from "../../policies/bitcoin/hash.ts";
+import { psbtOf, readPsbtText, writePsbtText } from "../../policies/bitcoin/psbt.ts";
+import type { PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
+import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import { hex } from "../../policies/hash.ts";
-import { type PsbtField, psbtOf, readPsbtText, writePsbtText } from "../../policies/psbt.ts";
-import { addressOf } from "../../policies/taproot.ts";
 import {
   CHANGE,
   composeVault,

@@ -9,11 +9,12 @@ import {
   readPath,
   writePath,
   writeXpub,
-} from "../../policies/account-key.ts";
-import { descriptorChecksum } from "../../policies/descriptor.ts";
-import { fromHex, hex, sha256 } from "../../policies/hash.ts";
-import { NETWORKS, type Network } from "../../policies/network.ts";
-import { addressOf, scriptOf, UNSPENDABLE } from "../../policies/taproot.ts";
+} from "../../policies/bitcoin/account-key.ts";
+import { descriptorChecksum } from "../../policies/bitcoin/descriptor.ts";
+import { fromHex, hex, sha256 } from "../../policies/bitcoin/hash.ts";
+import { NETWORKS, type Network } from "../../policies/bitcoin/network.ts";
+import { addressOf, scriptOf, UNSPENDABLE } from "../../policies/bitcoin/taproot.ts";
+import { compare, concat, u8 } from "../../policies/bitcoin/wire.ts";
 import {
   type Branch,
   CHANGE,
@@ -29,7 +30,6 @@ import {
   VaultError,
   vaultScripts,
 } from "../../policies/vault.ts";
-import { compare, concat, u8 } from "../../policies/wire.ts";
 import { party, testVault, USER_VAULT } from "../support/spend.ts";
 
 const { document } = USER_VAULT.vault;

@@ -8,8 +8,8 @@ import { HDKey } from "@scure/bip32";
 import { p2tr, Transaction } from "@scure/btc-signer";
 import { tapLeafHash } from "@scure/btc-signer/payment.js";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { fromHex, hex } from "../../policies/hash.ts";
-import { multiLeaf, UNSPENDABLE } from "../../policies/taproot.ts";
+import { fromHex, hex } from "../../policies/bitcoin/hash.ts";
+import { multiLeaf, UNSPENDABLE } from "../../policies/bitcoin/taproot.ts";
 import { SelfTestError, selfTest } from "../../signer/self-test.ts";
 
 /** BIP340 test vector 1, and what the self-test expects of it. */
@@ -24,10 +24,10 @@ const OUTPUT = "5120cc10b4f50486285e39884f30ecadbbef46a720935bba4e5ea78c3b776a2a
 
 afterEach(() => {
   vi.doUnmock("tiny-secp256k1");
-  vi.doUnmock("../../policies/hash.ts");
-  vi.doUnmock("../../policies/account-key.ts");
-  vi.doUnmock("../../policies/sighash.ts");
-  vi.doUnmock("../../policies/taproot.ts");
+  vi.doUnmock("../../policies/bitcoin/hash.ts");
+  vi.doUnmock("../../policies/bitcoin/account-key.ts");
+  vi.doUnmock("../../policies/bitcoin/sighash.ts");
+  vi.doUnmock("../../policies/bitcoin/taproot.ts");
   vi.resetModules();
 });
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as ecc from "tiny-secp256k1";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
-import { hex } from "../../policies/hash.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
 import { possessionHash, possessionText } from "../../policies/possession.ts";
 import {
   composeVault,

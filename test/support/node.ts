@@ -9,7 +9,7 @@ import {
   type Regtest,
   startRegtest,
 } from "../../scripts/regtest.ts";
-import type { Bitcoind } from "../../signer/bitcoind.ts";
+import type { Bitcoind } from "../../signer/node/bitcoind.ts";
 import { describeReal, type RealPart } from "./real-part.ts";
 
 /** A fresh regtest node of one test file. Its parts exist from `beforeAll` on, not before. */

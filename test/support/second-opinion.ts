@@ -4,8 +4,8 @@
  */
 import { createRequire } from "node:module";
 import { Transaction } from "@scure/btc-signer";
-import type { Tx, TxOutput } from "../../policies/transaction.ts";
-import { writeUnsignedTx } from "../../policies/transaction.ts";
+import type { Tx, TxOutput } from "../../policies/bitcoin/transaction.ts";
+import { writeUnsignedTx } from "../../policies/bitcoin/transaction.ts";
 
 /** As lenient as scure gets about what is legal: what it refuses then, it takes for malformed. */
 const LENIENT = {

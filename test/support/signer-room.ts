@@ -6,18 +6,19 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as ecc from "tiny-secp256k1";
+import { hex, sha256 } from "../../policies/bitcoin/hash.ts";
+import { outpoint } from "../../policies/bitcoin/transaction.ts";
 import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
-import { hex, sha256 } from "../../policies/hash.ts";
 import { writeIntent } from "../../policies/intent.ts";
 import { type PolicyDocument, readPolicy } from "../../policies/policy.ts";
 import { possessionHash, possessionText } from "../../policies/possession.ts";
-import { outpoint } from "../../policies/transaction.ts";
 import { RECEIVE, type Role, type Vault } from "../../policies/vault.ts";
-import { BitcoindError } from "../../signer/bitcoind.ts";
-import type { Chain } from "../../signer/chain.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import { type GuardParts, guard } from "../../signer/guard.ts";
 import { createJournal, type Journal, openJournal } from "../../signer/journal.ts";
+import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
+import type { Chain } from "../../signer/node/chain.ts";
+import type { SignerStatus } from "../../signer/service/wire.ts";
 import type {
   Key,
   Registers,
@@ -28,7 +29,6 @@ import type {
 } from "../../signer/signer.ts";
 import { openSoftwareKey } from "../../signer/software.ts";
 import { openVaults, type Vaults } from "../../signer/vaults.ts";
-import type { SignerStatus } from "../../signer/wire.ts";
 import {
   type Draft,
   HEIGHT,
@@ -123,7 +123,7 @@ export async function openRoom(options: RoomOptions): Promise<SignerRoom> {
 }
 
 /** A key file with the seed of `USER_VAULT`'s LSP, whose account `@scure/bip32` derived. */
-export function lspKeyFile(folder: string, seed = "first/lsp"): string {
+function lspKeyFile(folder: string, seed = "first/lsp"): string {
   const file = join(folder, `${seed.replace("/", "-")}.key.json`);
   if (!existsSync(file)) {
     const content = {
@@ -145,7 +145,7 @@ export interface WatchedKey extends Key {
 }
 
 /** The key itself, counted. */
-export function watch(key: Key): WatchedKey {
+function watch(key: Key): WatchedKey {
   let signed = 0;
   let proven = 0;
   return {

@@ -6,9 +6,31 @@
  */
 import { HDKey } from "@scure/bip32";
 import * as ecc from "tiny-secp256k1";
+import { fromHex, hex, sha256 } from "../../policies/bitcoin/hash.ts";
+import type { Network } from "../../policies/bitcoin/network.ts";
+import { type Psbt, psbtOf, readPsbt, writePsbt } from "../../policies/bitcoin/psbt.ts";
+import {
+  field,
+  GLOBAL,
+  IN,
+  OUT,
+  type PsbtField,
+  type PsbtMap,
+  withFields,
+} from "../../policies/bitcoin/psbt-fields.ts";
+import { midstates, SIGHASH_DEFAULT, taprootSighash } from "../../policies/bitcoin/sighash.ts";
+import { LEAF_VERSION } from "../../policies/bitcoin/taproot.ts";
+import {
+  outpoint,
+  type Tx,
+  type TxOutput,
+  txidOf,
+  writeSignedTx,
+  writeUnsignedTx,
+} from "../../policies/bitcoin/transaction.ts";
+import { concat, size, sized, u8, u32, u64 } from "../../policies/bitcoin/wire.ts";
 import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
 import { type SpendFacts, spendFacts } from "../../policies/facts.ts";
-import { fromHex, hex, sha256 } from "../../policies/hash.ts";
 import {
   type HistoryDocument,
   historyOf,
@@ -17,32 +39,8 @@ import {
 } from "../../policies/history.ts";
 import { intentOf, type SpendIntent } from "../../policies/intent.ts";
 import type { Sats } from "../../policies/money.ts";
-import type { Network } from "../../policies/network.ts";
 import { type PolicyDocument, readPolicy } from "../../policies/policy.ts";
-import {
-  field,
-  GLOBAL,
-  IN,
-  OUT,
-  type Psbt,
-  type PsbtField,
-  type PsbtMap,
-  psbtOf,
-  readPsbt,
-  withFields,
-  writePsbt,
-} from "../../policies/psbt.ts";
-import type { Case } from "../../policies/rules.ts";
-import { midstates, SIGHASH_DEFAULT, taprootSighash } from "../../policies/sighash.ts";
-import { LEAF_VERSION } from "../../policies/taproot.ts";
-import {
-  outpoint,
-  type Tx,
-  type TxOutput,
-  txidOf,
-  writeSignedTx,
-  writeUnsignedTx,
-} from "../../policies/transaction.ts";
+import type { Case } from "../../policies/rules/rule.ts";
 import {
   type Branch,
   CHANGE,
@@ -56,7 +54,6 @@ import {
   type VaultScripts,
   vaultScripts,
 } from "../../policies/vault.ts";
-import { concat, size, sized, u8, u32, u64 } from "../../policies/wire.ts";
 
 export interface SpendOptions {
   /** Coins of the vault; a number means that many on the receive branch. */

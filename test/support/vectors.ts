@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { base64 } from "@scure/base";
 import { describe, expect, it } from "vitest";
-import { PsbtFault, readPsbt, readPsbtText, writePsbt } from "../../policies/psbt.ts";
+import { PsbtFault, readPsbt, readPsbtText, writePsbt } from "../../policies/bitcoin/psbt.ts";
 
 /** The public vectors lie beside the project: they are the BIPs' and are not copied into it. */
 const FOLDER = fileURLToPath(new URL("../../../shared/vectors/", import.meta.url));

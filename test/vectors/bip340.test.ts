@@ -1,6 +1,6 @@
 import * as ecc from "tiny-secp256k1";
 import { expect, it } from "vitest";
-import { fromHex, hex } from "../../policies/hash.ts";
+import { fromHex, hex } from "../../policies/bitcoin/hash.ts";
 import { describeVectors } from "../support/vectors.ts";
 
 /** Of the library that every signature of a vault rests on. It takes messages of 32 bytes only. */

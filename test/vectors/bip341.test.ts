@@ -1,16 +1,16 @@
 import * as ecc from "tiny-secp256k1";
 import { expect, it } from "vitest";
-import { fromHex, hex, taggedHash } from "../../policies/hash.ts";
-import { midstates, taprootSighash } from "../../policies/sighash.ts";
+import { fromHex, hex, taggedHash } from "../../policies/bitcoin/hash.ts";
+import { midstates, taprootSighash } from "../../policies/bitcoin/sighash.ts";
 import {
   addressOf,
   leafHashOf,
   scriptOf,
   taprootOutput,
   tapTreeRoot,
-} from "../../policies/taproot.ts";
-import { readUnsignedTx, writeUnsignedTx } from "../../policies/transaction.ts";
-import { concat, sized, u8 } from "../../policies/wire.ts";
+} from "../../policies/bitcoin/taproot.ts";
+import { readUnsignedTx, writeUnsignedTx } from "../../policies/bitcoin/transaction.ts";
+import { concat, sized, u8 } from "../../policies/bitcoin/wire.ts";
 import { describeVectors } from "../support/vectors.ts";
 
 describeVectors("BIP341: outputs", "bip341.json", (text) => {

@@ -1,7 +1,8 @@
 import { Transaction } from "@scure/btc-signer";
 import { expect, it } from "vitest";
-import { IN, readPsbtText, valueOf } from "../../policies/psbt.ts";
-import { writeUnsignedTx } from "../../policies/transaction.ts";
+import { readPsbtText } from "../../policies/bitcoin/psbt.ts";
+import { IN, valueOf } from "../../policies/bitcoin/psbt-fields.ts";
+import { writeUnsignedTx } from "../../policies/bitcoin/transaction.ts";
 import { describePsbtVectors, describeVectors, psbtVectors } from "../support/vectors.ts";
 
 describePsbtVectors("BIP370: PSBT v2", "bip370.json");

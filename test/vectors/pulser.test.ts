@@ -1,8 +1,8 @@
 import { HDKey } from "@scure/bip32";
 import { expect, it } from "vitest";
-import { childOf } from "../../policies/account-key.ts";
-import { fromHex, hex } from "../../policies/hash.ts";
-import { addressOf, leafHashOf, multiLeaf, taprootOutput } from "../../policies/taproot.ts";
+import { childOf } from "../../policies/bitcoin/account-key.ts";
+import { fromHex, hex } from "../../policies/bitcoin/hash.ts";
+import { addressOf, leafHashOf, multiLeaf, taprootOutput } from "../../policies/bitcoin/taproot.ts";
 import { describeVectors } from "../support/vectors.ts";
 
 /** Pulser's recorded addresses, `tr(K,multi_a(2,lsp/*,trustee/*,user/*))`, bit for bit. */

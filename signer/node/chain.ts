@@ -3,8 +3,10 @@
  * taken from a request (architecture section 3).
  */
 import { z } from "zod";
-import type { ChainView, CoinStatus } from "../policies/chain-view.ts";
-import { type Bitcoind, BitcoindError, satsOfBtc } from "./bitcoind.ts";
+import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
+import type { Bitcoind } from "./bitcoind.ts";
+import { BitcoindError } from "./bitcoind-error.ts";
+import { satsOfBtc } from "./exact-json.ts";
 
 export interface Chain {
   /** Tip and the state of these coins, all of one tip; throws a BitcoindError. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { formatPkcs11Uri, Pkcs11UriError, parsePkcs11Uri } from "../../../signer/pkcs11/uri.ts";
+import { formatPkcs11Uri, Pkcs11UriError, parsePkcs11Uri } from "../../signer/pkcs11/uri.ts";
 
 const QUERY =
   "module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/run/pin&mode=sealed&blobs=/var/keys";

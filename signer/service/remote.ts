@@ -1,7 +1,7 @@
 /** A Signer elsewhere: the same interface, over HTTP. It holds its own guard and decides again. */
 import { base64 } from "@scure/base";
 import type { z } from "zod";
-import type { Registers, Signer } from "./signer.ts";
+import type { Registers, Signer } from "../signer.ts";
 import {
   accountAnswer,
   problemBody,

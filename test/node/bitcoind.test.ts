@@ -5,13 +5,9 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { startRegtest } from "../../scripts/regtest.ts";
-import {
-  BitcoindError,
-  btcOfSats,
-  openBitcoind,
-  parseExactJson,
-  satsOfBtc,
-} from "../../signer/bitcoind.ts";
+import { openBitcoind } from "../../signer/node/bitcoind.ts";
+import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
+import { btcOfSats, parseExactJson, satsOfBtc } from "../../signer/node/exact-json.ts";
 import { bitcoindPart, describeNode, temporaryFolder } from "../support/node.ts";
 import { describeReal } from "../support/real-part.ts";
 

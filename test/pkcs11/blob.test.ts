@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fromHex, hex } from "../../../policies/hash.ts";
+import { fromHex, hex } from "../../policies/bitcoin/hash.ts";
 import {
   accountKey,
   bindingBytes,
@@ -8,7 +8,7 @@ import {
   formatBlob,
   parseBlob,
   type SealedKeyBlob,
-} from "../../../signer/pkcs11/blob.ts";
+} from "../../signer/pkcs11/blob.ts";
 
 /** The generator point: any valid public key does. */
 const PUBLIC_KEY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";

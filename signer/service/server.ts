@@ -8,11 +8,11 @@ import type { AddressInfo } from "node:net";
 import { base64 } from "@scure/base";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { z } from "zod";
-import { IntentError } from "../policies/intent.ts";
-import { PsbtFault } from "../policies/psbt.ts";
-import { CurveError } from "./curve.ts";
-import { KeyError } from "./key-error.ts";
-import type { Registers, Signer } from "./signer.ts";
+import { PsbtFault } from "../../policies/bitcoin/psbt.ts";
+import { IntentError } from "../../policies/intent.ts";
+import { CurveError } from "../curve.ts";
+import { KeyError } from "../key-error.ts";
+import type { Registers, Signer } from "../signer.ts";
 import { JsonError, parseStrictJson } from "./strict-json.ts";
 import {
   accountBody,

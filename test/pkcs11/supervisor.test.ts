@@ -3,13 +3,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { hex } from "../../../policies/hash.ts";
-import type { SealedToken } from "../../../signer/pkcs11/sealed.ts";
-import { TokenError } from "../../../signer/pkcs11/token-error.ts";
-import { describeReal } from "../../support/real-part.ts";
-import { readyToken, SOFTHSM, type SoftToken } from "../../support/soft-token.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
+import type { SealedToken } from "../../signer/pkcs11/sealed.ts";
+import { TokenError } from "../../signer/pkcs11/token-error.ts";
+import { describeReal } from "../support/real-part.ts";
+import { readyToken, SOFTHSM, type SoftToken } from "../support/soft-token.ts";
 
-const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 describeReal(SOFTHSM, "the token's process", () => {
   let soft: SoftToken;

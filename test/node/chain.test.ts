@@ -1,11 +1,7 @@
 import { expect, it } from "vitest";
-import {
-  type Bitcoind,
-  type BitcoindCall,
-  BitcoindError,
-  openBitcoind,
-} from "../../signer/bitcoind.ts";
-import { openChain } from "../../signer/chain.ts";
+import { type Bitcoind, type BitcoindCall, openBitcoind } from "../../signer/node/bitcoind.ts";
+import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
+import { openChain } from "../../signer/node/chain.ts";
 import { describeNode } from "../support/node.ts";
 import { faultOf, paperChain } from "../support/signer-room.ts";
 

@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { base64 } from "@scure/base";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
-import { hex } from "../../policies/hash.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
 import { openCurvePool } from "../../signer/curve.ts";
 import type { GuardParts } from "../../signer/guard.ts";
 import { KeyError } from "../../signer/key-error.ts";
-import { openRemoteSigner } from "../../signer/remote.ts";
-import { type SignerServer, serveSigner } from "../../signer/server.ts";
-import { BODY_BYTES_MAX, problemBody } from "../../signer/wire.ts";
+import { openRemoteSigner } from "../../signer/service/remote.ts";
+import { type SignerServer, serveSigner } from "../../signer/service/server.ts";
+import { BODY_BYTES_MAX, problemBody } from "../../signer/service/wire.ts";
 import {
   faultOf,
   openRoom,

@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Agent, request as httpRequest } from "node:http";
+import { BitcoindError, excerpt } from "./bitcoind-error.ts";
+import { parseExactJson } from "./exact-json.ts";
 
 /**
  * A client of bitcoind's JSON-RPC. Every fault is a `BitcoindError`; numbers that JavaScript could
@@ -45,36 +47,6 @@ export interface BitcoindOptions {
   readonly timeoutMs?: number;
 }
 
-/**
- * - `unreachable`: nobody answers at that address, or the node is too busy to take the call
- * - `unauthorized`: the node does not accept the credentials, or refuses this machine
- * - `rpc`: the node answered with an error; `rpcCode` is its number (RPC_* in protocol.h)
- * - `timeout`: no full answer in time; the node may still have done what was asked
- * - `protocol`: what came back is not a JSON-RPC answer to what was asked
- */
-export type BitcoindErrorCode = "unreachable" | "unauthorized" | "rpc" | "timeout" | "protocol";
-
-export class BitcoindError extends Error {
-  override readonly name = "BitcoindError";
-  readonly code: BitcoindErrorCode;
-  readonly rpcCode: number | undefined;
-  /** Whether the same call may succeed later with nothing changed but time. */
-  readonly passing: boolean;
-
-  constructor(
-    code: BitcoindErrorCode,
-    message: string,
-    detail: { readonly rpcCode?: number; readonly cause?: unknown } = {},
-  ) {
-    super(message, "cause" in detail ? { cause: detail.cause } : {});
-    this.code = code;
-    this.rpcCode = detail.rpcCode;
-    this.passing = code === "unreachable" || code === "timeout" || detail.rpcCode === RPC_IN_WARMUP;
-  }
-}
-
-/** RPC_IN_WARMUP of Bitcoin's protocol.h: the node has started and still loads its index. */
-const RPC_IN_WARMUP = -28;
 /** The longest honest answers are blocks as JSON, some tens of MB; more is a broken or evil peer. */
 const RESPONSE_BYTES_MAX = 64 * 1024 * 1024;
 /** Scans of the UTXO set take a minute; a caller who knows better says so. */
@@ -140,78 +112,6 @@ export function openBitcoind(options: BitcoindOptions): Bitcoind {
     },
     close: () => agent.destroy(),
   };
-}
-
-/** More than 21 million BTC do not exist; a larger amount is a misread, not money. */
-const SATS_MAX = 21_000_000n * 100_000_000n;
-
-/**
- * The exact satoshis of an amount in BTC as the node writes it ("0.00010000", "-1.5").
- * Anything that is not a plain decimal of at most 8 places and 21 million BTC is a protocol fault.
- */
-export function satsOfBtc(text: string): bigint {
-  const match = /^(-?)(0|[1-9][0-9]{0,7})(?:\.([0-9]{1,8}))?$/.exec(text);
-  const sats =
-    match === null
-      ? null
-      : BigInt(match[2] ?? "") * 100_000_000n + BigInt((match[3] ?? "").padEnd(8, "0"));
-  if (match === null || sats === null || sats > SATS_MAX) {
-    throw new BitcoindError("protocol", `not an amount in BTC: ${excerpt(text)}`);
-  }
-  return match[1] === "-" ? -sats : sats;
-}
-
-/** The decimal text with 8 places that the node reads back as exactly these satoshis. */
-export function btcOfSats(sats: bigint): string {
-  const digits = (sats < 0n ? -sats : sats).toString().padStart(9, "0");
-  return `${sats < 0n ? "-" : ""}${digits.slice(0, -8)}.${digits.slice(-8)}`;
-}
-
-/**
- * `JSON.parse`, except that every number which a double might not hold exactly arrives as its own
- * text: those with a point or an exponent, and integers beyond 2^53. Accepts exactly what
- * `JSON.parse` accepts. (Node 20's reviver has no access to the source text, or it would do this.)
- */
-export function parseExactJson(text: string): unknown {
-  return JSON.parse(quoteInexactNumbers(text));
-}
-
-/** Puts quotes around inexact numbers, and touches nothing inside strings. */
-function quoteInexactNumbers(text: string): string {
-  const parts: string[] = [];
-  let at = 0;
-  while (at < text.length) {
-    const open = text.indexOf('"', at);
-    const outside = open === -1 ? text.slice(at) : text.slice(at, open);
-    parts.push(outside.replace(JSON_NUMBER, quoteIfInexact));
-    if (open === -1) break;
-    const close = closingQuote(text, open);
-    parts.push(text.slice(open, close + 1));
-    at = close + 1;
-  }
-  return parts.join("");
-}
-
-// A number where an object's key should stand must stay what it is, an error: hence the lookahead.
-// The grammar is JSON's own, so "01.5" or "1." do not turn into something that parses.
-const JSON_NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9.]*\s*:)/g;
-
-function quoteIfInexact(number: string): string {
-  if (/[.eE]/.test(number)) return `"${number}"`;
-  return Number.isSafeInteger(Number(number)) ? number : `"${number}"`;
-}
-
-/** The index of the quote that ends the string opened at `open`, or the end of an unended text. */
-function closingQuote(text: string, open: number): number {
-  let close = text.indexOf('"', open + 1);
-  while (close !== -1) {
-    let backslashes = 0;
-    while (text[close - 1 - backslashes] === "\\") backslashes += 1;
-    // The opening quote bounds the walk back; an even number of backslashes escape one another.
-    if (backslashes % 2 === 0) return close;
-    close = text.indexOf('"', close + 1);
-  }
-  return text.length;
 }
 
 interface Place {
@@ -354,14 +254,6 @@ function notJsonRpc({ what, where }: Place): BitcoindError {
 
 function isRecord(value: unknown): value is { readonly [name: string]: unknown } {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Enough to recognise an error page, and never a dump. */
-const EXCERPT_CHARACTERS = 80;
-
-function excerpt(text: string): string {
-  const start = text.slice(0, EXCERPT_CHARACTERS);
-  return JSON.stringify(start) + (text.length > start.length ? "…" : "");
 }
 
 interface Credentials {

@@ -13,19 +13,19 @@ import { join } from "node:path";
 import { schnorr } from "@noble/curves/secp256k1.js";
 import { HDKey } from "@scure/bip32";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hex, hmacSha512 } from "../../../policies/hash.ts";
+import { hex, hmacSha512 } from "../../policies/bitcoin/hash.ts";
 import {
   type AccountKey,
   chainCodeOf,
   formatBlob,
   parseBlob,
   type SealedKeyBlob,
-} from "../../../signer/pkcs11/blob.ts";
-import type { SealedToken } from "../../../signer/pkcs11/sealed.ts";
-import { provisionSoftHsm } from "../../../signer/pkcs11/softhsm.ts";
-import { TokenError } from "../../../signer/pkcs11/token-error.ts";
-import { describeReal } from "../../support/real-part.ts";
-import { readyToken, SOFTHSM, type SoftToken, softToken } from "../../support/soft-token.ts";
+} from "../../signer/pkcs11/blob.ts";
+import type { SealedToken } from "../../signer/pkcs11/sealed.ts";
+import { provisionSoftHsm } from "../../signer/pkcs11/softhsm.ts";
+import { TokenError } from "../../signer/pkcs11/token-error.ts";
+import { describeReal } from "../support/real-part.ts";
+import { readyToken, SOFTHSM, type SoftToken, softToken } from "../support/soft-token.ts";
 
 const N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 const ZERO = new Uint8Array(32);

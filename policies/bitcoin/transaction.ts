@@ -1,6 +1,7 @@
 /** Transactions: read, written, identified. Strict: one encoding, nothing left over. */
+
+import { isSats } from "../money.ts";
 import { hex, sha256d } from "./hash.ts";
-import { isSats } from "./money.ts";
 import { concat, type Reader, reader, size, sized, u8, u32, u64, WireError } from "./wire.ts";
 
 export interface TxInput {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { KekAttributes } from "../../../signer/pkcs11/cryptoki.ts";
-import { kekViolations } from "../../../signer/pkcs11/kek.ts";
+import type { KekAttributes } from "../../signer/pkcs11/cryptoki.ts";
+import { kekViolations } from "../../signer/pkcs11/kek.ts";
 
 const safe: KekAttributes = {
   secretKey: true,

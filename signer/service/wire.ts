@@ -1,10 +1,10 @@
 /** What travels between a signer's server and its remote client: JSON with a strict schema. */
 import { base64 } from "@scure/base";
 import { z } from "zod";
-import { ruleIds } from "../policies/decide.ts";
-import { intentSchema } from "../policies/intent.ts";
-import { PSBT_BYTES_MAX } from "../policies/psbt.ts";
-import { ROLES, vaultSchema } from "../policies/vault.ts";
+import { PSBT_BYTES_MAX } from "../../policies/bitcoin/psbt.ts";
+import { ruleIds } from "../../policies/decide.ts";
+import { intentSchema } from "../../policies/intent.ts";
+import { ROLES, vaultSchema } from "../../policies/vault.ts";
 
 /** Text of a PSBT of the largest size, and an intent beside it. */
 export const BODY_BYTES_MAX = Math.ceil(PSBT_BYTES_MAX / 3) * 4 + 64 * 1024;

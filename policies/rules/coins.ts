@@ -1,0 +1,160 @@
+/** The coins that are spent: whose they are, what they hold, that they exist and are free. */
+
+import { hex } from "../bitcoin/hash.ts";
+import type { ChainView } from "../chain-view.ts";
+import type { InputFacts } from "../facts.ts";
+import { isSats } from "../money.ts";
+import type { Policy } from "../policy.ts";
+import { lies } from "./lies.ts";
+import { each, no, type Objection, type Rule } from "./rule.ts";
+
+/** Consensus: a coinbase output may be spent 100 blocks later. */
+const COINBASE_DEPTH = 100;
+
+export const coinRules = {
+  "inputs-of-the-vault": {
+    why: "Only coins of the one vault named: a foreign input hides who pays what.",
+    answers: [28, 29, 32],
+    check: ({ facts, intent }) =>
+      each(facts.inputs, ({ coin, script }, i) => {
+        if (coin === null) {
+          return script === null ? [] : no(`input ${i} is no address of a registered vault`);
+        }
+        return coin.vault === intent.vault ? [] : no(`input ${i} belongs to vault ${coin.vault}`);
+      }),
+  },
+  "inputs-distinct": {
+    why: "A coin counted twice makes the fee a fiction.",
+    answers: [31],
+    check: ({ facts }) => {
+      const seen = new Set<string>();
+      return each(facts.inputs, ({ outpoint }, i) => {
+        if (seen.has(outpoint)) return no(`input ${i} spends ${outpoint} again`);
+        seen.add(outpoint);
+        return [];
+      });
+    },
+  },
+  "utxo-present": {
+    why: "A Taproot signature commits to every amount and script; without them nothing can be judged.",
+    answers: [24],
+    check: ({ facts }) =>
+      each(facts.inputs, ({ sats }, i) =>
+        sats === null ? no(`input ${i} has no WITNESS_UTXO`) : [],
+      ),
+  },
+  "utxo-consistent": {
+    why: "Two stories about one coin: at least one is a lie.",
+    answers: [25, 26],
+    check: lies("utxo"),
+  },
+  "amounts-in-range": {
+    why: "No amount, and no sum of amounts, exceeds 21 million bitcoin.",
+    answers: [18],
+    check: ({ facts }) => [
+      ...each(facts.inputs, ({ sats }, i) =>
+        sats === null || isSats(sats) ? [] : no(`input ${i} has ${sats} sat`),
+      ),
+      ...each(facts.outputs, ({ sats }, i) =>
+        isSats(sats) ? [] : no(`output ${i} has ${sats} sat`),
+      ),
+      ...tooMuch("inputs", facts.inputs, facts.inputSats),
+      ...tooMuch("outputs", facts.outputs, facts.outputSats),
+    ],
+  },
+  "fee-not-negative": {
+    why: "Outputs above the inputs are impossible on chain; who asks for it tests the parser.",
+    answers: [19],
+    check: ({ facts: { feeSats } }) =>
+      feeSats !== null && feeSats < 0n
+        ? no(`the outputs exceed the inputs by ${-feeSats} sat`)
+        : [],
+  },
+  "chain-view-present": {
+    why: "Without its own view of the chain a signer cannot tell a coin from a story about one.",
+    answers: [35],
+    check: ({ chain }) =>
+      chain === null
+        ? [{ detail: "the signer's own node does not answer", retry: "when the node is back" }]
+        : [],
+  },
+  "coins-confirmed": {
+    why: "An unconfirmed or replaced coin can vanish after the signature has left.",
+    answers: [35, 37],
+    check: ({ facts, policy, chain }) =>
+      chain === null ? [] : each(facts.inputs, (input, i) => coinDepth(input, i, policy, chain)),
+  },
+  "coins-as-declared": {
+    why: "The signer's node has the last word on amounts and scripts.",
+    answers: [27],
+    check: ({ facts, chain }) =>
+      each(facts.inputs, ({ outpoint, sats, script }, i) => {
+        const coin = chain?.coins.get(outpoint);
+        if (coin === undefined || coin.kind === "missing" || sats === null || script === null) {
+          return [];
+        }
+        const agrees = coin.sats === sats && coin.script === hex(script);
+        return agrees ? [] : no(`input ${i}: the node has ${coin.sats} sat, or another script`);
+      }),
+  },
+  "coins-unclaimed": {
+    why: "A coin signed away for one intent is not signed away for another.",
+    answers: [74, 76],
+    check: ({ facts, intent, history }) => {
+      const coins = new Set(facts.inputs.map(({ outpoint }) => outpoint));
+      return history.related
+        .filter((claim) => claim.intent !== intent.id)
+        .flatMap((claim) =>
+          claim.outpoints
+            .filter((outpoint) => coins.has(outpoint))
+            .flatMap((outpoint) => no(`${outpoint} was signed away in ${claim.txid}`)),
+        );
+    },
+  },
+  "one-transaction-an-intent": {
+    why: "Two transactions of one payment without a common coin would pay twice.",
+    answers: [72, 75],
+    check: ({ facts, intent, history }) =>
+      history.related
+        .filter((claim) => claim.intent === intent.id && claim.txid !== facts.txid)
+        .flatMap((claim) => no(`this intent was signed as ${claim.txid} already`)),
+  },
+} satisfies Record<string, Rule>;
+
+/** Each amount alone is possible, their sum is not. */
+function tooMuch(
+  what: string,
+  items: readonly { readonly sats: bigint | null }[],
+  sum: bigint | null,
+): readonly Objection[] {
+  const possible = items.every(({ sats }) => sats !== null && isSats(sats));
+  return sum === null && possible ? no(`the ${what} together exceed 21 million bitcoin`) : [];
+}
+
+function coinDepth(
+  { outpoint }: InputFacts,
+  i: number,
+  policy: Policy,
+  chain: ChainView,
+): readonly Objection[] {
+  const coin = chain.coins.get(outpoint) ?? { kind: "missing" };
+  if (coin.kind === "missing") {
+    return [
+      {
+        detail: `input ${i}: ${outpoint} is not among the unspent coins of the signer's node`,
+        retry: "when the node has seen it, unless it is spent",
+      },
+    ];
+  }
+  const depth = coin.height === 0 ? 0 : chain.height - coin.height + 1;
+  const wanted = coin.coinbase
+    ? Math.max(policy.confirmations, COINBASE_DEPTH)
+    : policy.confirmations;
+  if (depth >= wanted) return [];
+  return [
+    {
+      detail: `input ${i} has ${depth} confirmations, ${wanted} are needed`,
+      retry: `in ${wanted - depth} blocks`,
+    },
+  ];
+}

@@ -1,0 +1,113 @@
+/** Where the money goes: payments to whom they were meant, change back to the vault. */
+import { hex } from "../bitcoin/hash.ts";
+import type { OutputFacts, SpendFacts } from "../facts.ts";
+import { sameOutputs } from "../intent.ts";
+import { CHANGE } from "../vault.ts";
+import { each, no, type Objection, type Rule } from "./rule.ts";
+
+/** Script types that a withdrawal may pay. */
+const PAYABLE = new Set(["p2tr", "p2wpkh", "p2wsh", "p2pkh", "p2sh"]);
+
+/** Below these amounts nodes do not relay an output: three times what spending it costs. */
+const DUST_SATS: Readonly<Record<string, bigint>> = {
+  p2tr: 330n,
+  p2wsh: 330n,
+  p2wpkh: 294n,
+  p2pkh: 546n,
+  p2sh: 540n,
+};
+
+export const paymentRules = {
+  "outputs-as-intended": {
+    why: "Exactly the payments of the intent leave the vault, to the sat, no more and no fewer.",
+    answers: [1, 12, 13, 15, 75],
+    check: ({ facts, intent }) => {
+      const external = facts.outputs.filter(({ coin }) => coin === null);
+      if (sameOutputs(external, intent.outputs)) return [];
+      return no(`pays ${words(external)}; the intent says ${words(intent.outputs)}`);
+    },
+  },
+  "destination-allowed": {
+    why: "Money goes only where the policy lets this purpose pay.",
+    answers: [14],
+    check: ({ facts, policy: { withdrawal } }) =>
+      externals(facts, ({ script, address }, i) =>
+        withdrawal.destinations === null || withdrawal.destinations.has(hex(script))
+          ? []
+          : no(`output ${i} pays ${address ?? hex(script)}, which is not on the list`),
+      ),
+  },
+  "destination-known": {
+    why: "Data outputs, bare scripts, anchors and future witness versions may be anyone's to take.",
+    answers: [15, 16],
+    check: ({ facts }) =>
+      externals(facts, ({ scriptType }, i) =>
+        PAYABLE.has(scriptType) ? [] : no(`output ${i} is of type ${scriptType}`),
+      ),
+  },
+  "no-address-reuse": {
+    why: "Paying back to the address just spent from ties a person's coins together.",
+    answers: [11],
+    check: ({ facts }) => {
+      const spent = new Set(
+        facts.inputs.flatMap(({ script }) => (script === null ? [] : hex(script))),
+      );
+      return each(facts.outputs, ({ script }, i) =>
+        spent.has(hex(script)) ? no(`output ${i} pays an address that is being spent from`) : [],
+      );
+    },
+  },
+  "change-to-change": {
+    why: "Change goes to the change branch of the same vault, where its owner will look for it.",
+    answers: [2, 3, 8],
+    check: ({ facts, intent }) =>
+      each(facts.outputs, ({ coin }, i) => {
+        if (coin === null) return [];
+        if (coin.vault !== intent.vault) return no(`output ${i} pays another vault`);
+        return coin.branch === CHANGE ? [] : no(`output ${i} pays the vault off its change branch`);
+      }),
+  },
+  "change-once": {
+    why: "One change output is all a spend needs; more only scatter coins.",
+    answers: [8],
+    check: ({ facts }) => {
+      const changes = facts.outputs.filter(({ coin }) => coin !== null).length;
+      return changes <= 1 ? [] : no(`${changes} outputs return to the vault`);
+    },
+  },
+  "change-findable": {
+    why: "Change on a far index is lost to its owner until a ransom is paid.",
+    answers: [8, 36],
+    check: ({ facts, history, policy }) => {
+      const highest = history.changeIndex + policy.changeGap;
+      return each(facts.outputs, ({ coin }, i) =>
+        coin === null || coin.branch !== CHANGE || coin.index <= highest
+          ? []
+          : no(`output ${i} is change at index ${coin.index}, at most ${highest} is findable`),
+      );
+    },
+  },
+  "no-dust": {
+    why: "Nodes do not relay dust, and change that costs more than it holds is a gift to nobody.",
+    answers: [],
+    check: ({ facts }) =>
+      each(facts.outputs, ({ scriptType, sats }, i) => {
+        const least = DUST_SATS[scriptType];
+        return least === undefined || sats >= least
+          ? []
+          : no(`output ${i} holds ${sats} sat, less than ${least} is dust`);
+      }),
+  },
+} satisfies Record<string, Rule>;
+
+function externals(
+  facts: SpendFacts,
+  check: (output: OutputFacts, index: number) => readonly Objection[],
+): readonly Objection[] {
+  return facts.outputs.flatMap((output, i) => (output.coin === null ? check(output, i) : []));
+}
+
+function words(outputs: readonly { readonly script: Uint8Array; readonly sats: bigint }[]): string {
+  if (outputs.length === 0) return "nobody";
+  return outputs.map(({ script, sats }) => `${sats} sat to ${hex(script)}`).join(", ");
+}

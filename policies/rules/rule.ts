@@ -1,0 +1,44 @@
+/** A rule: a reason and a pure check. It looks at computed facts, never at a label. */
+import type { ChainView } from "../chain-view.ts";
+import type { SpendFacts } from "../facts.ts";
+import type { History } from "../history.ts";
+import type { SpendIntent } from "../intent.ts";
+import type { Policy } from "../policy.ts";
+import type { Vault } from "../vault.ts";
+
+/** Everything that a judgement rests on. */
+export interface Case {
+  readonly facts: SpendFacts;
+  readonly intent: SpendIntent;
+  readonly policy: Policy;
+  /** The registered vault that the intent names; null when this signer does not know it. */
+  readonly vault: Vault | null;
+  readonly history: History;
+  /** Null when the signer's node does not answer. */
+  readonly chain: ChainView | null;
+}
+
+/** What a rule objects to. `retry` makes it temporary: the words say when to come back. */
+export interface Objection {
+  readonly detail: string;
+  readonly retry?: string;
+}
+
+export interface Rule {
+  readonly why: string;
+  readonly answers: readonly number[];
+  readonly check: (spend: Case) => readonly Objection[];
+}
+
+/** One objection, for good. */
+export function no(detail: string): readonly Objection[] {
+  return [{ detail }];
+}
+
+/** The check of each item, all objections together. */
+export function each<Item>(
+  items: readonly Item[],
+  check: (item: Item, index: number) => readonly Objection[],
+): readonly Objection[] {
+  return items.flatMap(check);
+}
