@@ -102,11 +102,40 @@ export interface OutputFacts {
   readonly lies: readonly Lie[];
 }
 
+/** Inputs from `first` up to, not including, `end`. */
+export interface Part {
+  readonly first: number;
+  readonly end: number;
+}
+
+/**
+ * The facts of one PSBT whose signatures were verified in parts, each by another thread: every input
+ * comes from the part that it lies in.
+ */
+export function joinFacts(parts: readonly (Part & { readonly facts: SpendFacts })[]): SpendFacts {
+  const [one] = parts;
+  if (one === undefined) throw new RangeError("no parts");
+  return {
+    ...one.facts,
+    inputs: one.facts.inputs.map((_, i) => {
+      const input = parts.find(({ first, end }) => i >= first && i < end)?.facts.inputs[i];
+      if (input === undefined) throw new RangeError(`no part holds input ${i}`);
+      return input;
+    }),
+  };
+}
+
+const ALL: Part = { first: 0, end: Number.POSITIVE_INFINITY };
+
 /**
  * Facts of a PSBT, with `vaults` the registered vaults that it may touch. The first one's network
  * writes the addresses.
  */
-export function spendFacts(psbt: Psbt, vaults: readonly VaultScripts[]): SpendFacts {
+export function spendFacts(
+  psbt: Psbt,
+  vaults: readonly VaultScripts[],
+  { first, end }: Part = ALL,
+): SpendFacts {
   const { tx } = psbt;
   const locate = locator(vaults);
   const network = vaults[0]?.vault.network ?? "bitcoin";
@@ -122,7 +151,10 @@ export function spendFacts(psbt: Psbt, vaults: readonly VaultScripts[]): SpendFa
     if (txInput === undefined || utxo === undefined) throw new RangeError(`no input ${i}`);
     const { output } = utxo;
     const found = output === null ? null : locate(output.script, map, IN.TAP_BIP32_DERIVATION);
-    const facts = found === null ? FOREIGN : ownInput(map, found, signingOf(tx, states, i, found));
+    const facts =
+      found === null
+        ? FOREIGN
+        : ownInput(map, found, signingOf(tx, states, i, found), i >= first && i < end);
     return { ...commonInput(map, txInput, output), ...facts, lies: [...utxo.lies, ...facts.lies] };
   });
 
@@ -180,11 +212,20 @@ function commonInput(map: PsbtMap, input: TxInput, output: TxOutput | null): Com
 
 const FOREIGN: OwnInput = { coin: null, lies: [], signatures: [], signing: null };
 
-function ownInput(map: PsbtMap, found: Found, signing: SigningFacts | null): OwnInput {
+function ownInput(
+  map: PsbtMap,
+  found: Found,
+  signing: SigningFacts | null,
+  verifying: boolean,
+): OwnInput {
   return {
     coin: coinOf(found),
     lies: inputLies(map, found),
-    signatures: signaturesOf(map, found.script, signing?.sighash ?? null),
+    signatures: signaturesOf(
+      map,
+      found.script,
+      verifying ? (signing?.sighash ?? null) : "elsewhere",
+    ),
     signing,
   };
 }
@@ -252,7 +293,7 @@ function burdensOf(map: PsbtMap): Burden[] {
 function signaturesOf(
   map: PsbtMap,
   script: VaultScript,
-  sighash: Uint8Array | null,
+  sighash: Uint8Array | "elsewhere" | null,
 ): SignatureFacts[] {
   return fieldsOf(map, IN.TAP_SCRIPT_SIG).map(({ keyData, value }) => {
     const key = keyData.subarray(0, 32);
@@ -268,6 +309,7 @@ function signaturesOf(
       return bad(`the ${role}'s signature has ${value.length} bytes, not 64`);
     if (sighash === null)
       return bad(`the ${role}'s signature cannot be checked without all amounts`);
+    if (sighash === "elsewhere") return bad(`the ${role}'s signature is checked elsewhere`);
     return verifies({ message: sighash, xOnly: key, signature: value })
       ? { role, valid: true, detail: `signed by the ${role}` }
       : bad(`the ${role}'s signature does not verify over this transaction`);

@@ -48,7 +48,7 @@ function verify(jobs: readonly VerifyJob[]): boolean {
 function work(request: CurveRequest): unknown {
   switch (request.kind) {
     case "facts":
-      return spendFacts(readPsbt(request.psbt), request.vaults.map(scriptsOf));
+      return spendFacts(readPsbt(request.psbt), request.vaults.map(scriptsOf), request.part);
     case "sign":
       return sign(request.jobs);
     case "verify":

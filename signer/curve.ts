@@ -5,7 +5,7 @@
  */
 import { Worker } from "node:worker_threads";
 import type { SchnorrCheck } from "../policies/bitcoin/schnorr.ts";
-import type { SpendFacts } from "../policies/facts.ts";
+import { joinFacts, type Part, type SpendFacts } from "../policies/facts.ts";
 import type { VaultDocument } from "../policies/vault.ts";
 
 /** One signature to be made: BIP340 under the account's secret plus the tweak. */
@@ -19,15 +19,25 @@ export interface SignJob {
 export type VerifyJob = SchnorrCheck;
 
 export interface CurvePool {
-  /** Facts of PSBT bytes that the gate has let through. */
-  readonly facts: (psbt: Uint8Array, vaults: readonly VaultDocument[]) => Promise<SpendFacts>;
+  /** Facts of PSBT bytes that the gate has let through; `signed` is how many inputs carry a signature. */
+  readonly facts: (
+    psbt: Uint8Array,
+    vaults: readonly VaultDocument[],
+    signed?: { readonly inputs: number },
+  ) => Promise<SpendFacts>;
   readonly sign: (jobs: readonly SignJob[]) => Promise<readonly Uint8Array[]>;
   readonly verify: (jobs: readonly VerifyJob[]) => Promise<boolean>;
   readonly close: () => Promise<void>;
 }
 
 export type CurveRequest =
-  | { readonly kind: "facts"; readonly psbt: Uint8Array; readonly vaults: readonly VaultDocument[] }
+  | {
+      readonly kind: "facts";
+      readonly psbt: Uint8Array;
+      readonly vaults: readonly VaultDocument[];
+      /** Whose signatures are verified; all else is computed for every input. */
+      readonly part: Part;
+    }
   | { readonly kind: "sign"; readonly jobs: readonly SignJob[] }
   | { readonly kind: "verify"; readonly jobs: readonly VerifyJob[] };
 
@@ -76,7 +86,16 @@ export function openCurvePool(size = 2): CurvePool {
   }
 
   return {
-    facts: async (psbt, vaults) => (await ask({ kind: "facts", psbt, vaults })) as SpendFacts,
+    facts: async (psbt, vaults, signed = { inputs: 0 }) => {
+      const threads = signed.inputs < SPLIT_MIN ? 1 : size;
+      const each = Math.ceil(signed.inputs / threads);
+      const parts = Array.from({ length: threads }, async (_, i) => {
+        const end = i === threads - 1 ? Number.POSITIVE_INFINITY : (i + 1) * each;
+        const part = { first: i * each, end };
+        return { ...part, facts: (await ask({ kind: "facts", psbt, vaults, part })) as SpendFacts };
+      });
+      return joinFacts(await Promise.all(parts));
+    },
     sign: async (jobs) => {
       const parts = await split(jobs, (part) => ask({ kind: "sign", jobs: part }));
       return (parts as readonly (readonly Uint8Array[])[]).flat();

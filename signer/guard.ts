@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { fromHex } from "../policies/bitcoin/hash.ts";
 import { type Psbt, readPsbt, writePsbt } from "../policies/bitcoin/psbt.ts";
-import { field, GLOBAL, IN, withFields } from "../policies/bitcoin/psbt-fields.ts";
+import { field, GLOBAL, IN, valueOf, withFields } from "../policies/bitcoin/psbt-fields.ts";
 import { outpoint } from "../policies/bitcoin/transaction.ts";
 import { concat } from "../policies/bitcoin/wire.ts";
 import type { ChainView } from "../policies/chain-view.ts";
@@ -27,7 +27,7 @@ import type { Journal } from "./journal.ts";
 import { KeyError } from "./key-error.ts";
 import { BitcoindError } from "./node/bitcoind-error.ts";
 import type { Chain } from "./node/chain.ts";
-import type { Key, Signer, SignOutcome, SignRequest } from "./signer.ts";
+import type { Key, Signer, SignOutcome } from "./signer.ts";
 import type { Vaults } from "./vaults.ts";
 
 export interface GuardParts {
@@ -52,7 +52,10 @@ export function guard(parts: GuardParts): Signer {
 
   async function judge(intent: SpendIntent, psbt: Psbt, bytes: Uint8Array): Promise<Judged> {
     const vault = vaults.byId(intent.vault);
-    const facts = await curve.facts(bytes, documentsOf(vault));
+    const inputs = psbt.inputs.filter(
+      (map) => valueOf(map, IN.TAP_SCRIPT_SIG) !== undefined,
+    ).length;
+    const facts = await curve.facts(bytes, documentsOf(vault), { inputs });
     // Asked last, so that nothing but this one answer stands between the chain and the claim.
     const chain = await chainView(parts, psbt.tx.inputs.map(outpoint));
     const request = claimRequest(facts, intent, policy, chain, parts.now());
@@ -75,20 +78,24 @@ export function guard(parts: GuardParts): Signer {
   }
 
   /** The answer given before to this very request, or null. */
-  async function repeated(request: string, asked: SignRequest) {
+  async function repeated(request: string, intent: SpendIntent, bytes: Uint8Array) {
     const digest = journal.answered(request);
     const signatures = digest === null ? null : journal.signatures(digest);
     if (signatures === null) return null;
-    const vault = vaults.byId(readIntent(asked.intent).vault);
-    const facts = await curve.facts(asked.psbt, documentsOf(vault));
+    const vault = vaults.byId(intent.vault);
+    const facts = await curve.facts(bytes, documentsOf(vault));
     return { facts, signatures };
   }
 
-  async function answer(request: string, asked: SignRequest, psbt: Psbt): Promise<SignOutcome> {
-    const before = await repeated(request, asked);
+  async function answer(
+    request: string,
+    intent: SpendIntent,
+    psbt: Psbt,
+    bytes: Uint8Array,
+  ): Promise<SignOutcome> {
+    const before = await repeated(request, intent, bytes);
     if (before !== null) return release(psbt, before.facts, before.signatures);
-    const intent = readIntent(asked.intent);
-    const { facts, decision } = await judge(intent, psbt, asked.psbt);
+    const { facts, decision } = await judge(intent, psbt, bytes);
     if (decision.kind !== "approved") {
       const rules = [...new Set(decision.violations.map(({ rule }) => rule))];
       parts.log(`spend ${decision.kind}`, { intent: intent.id, txid: facts.txid, rules });
@@ -115,10 +122,11 @@ export function guard(parts: GuardParts): Signer {
     role: policy.role,
     sign: async (asked) => {
       // Private copies: what was judged is what is signed, whoever still holds the buffer.
-      const mine = { intent: structuredClone(asked.intent), psbt: Uint8Array.from(asked.psbt) };
-      const psbt = readPsbt(mine.psbt);
-      const request = sha256(concat([fromHex(readIntent(mine.intent).id), mine.psbt]));
-      return await once(requests, request, () => answer(request, mine, psbt));
+      const bytes = Uint8Array.from(asked.psbt);
+      const psbt = readPsbt(bytes);
+      const intent = readIntent(asked.intent);
+      const request = sha256(concat([fromHex(intent.id), bytes]));
+      return await once(requests, request, () => answer(request, intent, psbt, bytes));
     },
   };
 }

@@ -76,7 +76,7 @@ function schnorrSignature(value: Uint8Array): boolean {
 
 function witnessStack(value: Uint8Array): boolean {
   const r = reader(value);
-  for (let left = r.size(); left > 0; left -= 1) r.sized();
+  for (let left = r.size(); left > 0; left -= 1) r.skip(r.size());
   r.end();
   return true;
 }
@@ -121,7 +121,7 @@ function tapTree(value: Uint8Array): boolean {
   while (r.left() > 0) {
     const depth = r.u8();
     const leafVersion = r.u8();
-    r.sized();
+    r.skip(r.size());
     if (depth > 128 || (leafVersion & 1) !== 0) return false;
     if (depth < (open.at(-1) ?? 0)) return false;
     let subtree = depth;

@@ -80,16 +80,19 @@ export function readPreviousTx(bytes: Uint8Array, vout: number): PreviousTx {
     inputs = count(r, MIN_INPUT_BYTES);
   }
   for (let left = inputs; left > 0; left -= 1) {
-    r.bytes(36);
-    r.sized();
-    r.u32();
+    r.skip(36);
+    r.skip(r.size());
+    r.skip(4);
   }
   const outputs = count(r, MIN_OUTPUT_BYTES);
   let output: TxOutput | null = null;
   for (let at = 0; at < outputs; at += 1) {
-    const sats = r.u64();
-    const script = r.sized();
-    if (at === vout) output = { sats, script };
+    if (at === vout) {
+      output = { sats: r.u64(), script: r.sized() };
+    } else {
+      r.skip(8);
+      r.skip(r.size());
+    }
   }
   const end = r.at();
   if (segwit) skipWitnesses(r, inputs);
@@ -106,7 +109,7 @@ function skipWitnesses(r: Reader, inputs: number): void {
   for (let left = inputs; left > 0; left -= 1) {
     const stack = count(r, 1);
     items += stack;
-    for (let item = stack; item > 0; item -= 1) r.sized();
+    for (let item = stack; item > 0; item -= 1) r.skip(r.size());
   }
   if (items === 0) throw new WireError("range", r.at(), "witness flag without a witness");
 }

@@ -62,9 +62,9 @@ describe("the decision", () => {
       "network-agrees",
       "network-agrees",
       "user-signs-first",
-      "no-dust",
       "tx-version",
       "locktime-recent",
+      "no-dust",
     ]);
   });
 

@@ -84,14 +84,14 @@ describe("a library that computes wrongly is found:", () => {
   };
 
   const table: readonly [string, string, string, (value: unknown) => unknown][] = [
-    ["sha256 of abc", "../../policies/hash.ts", "sha256", turned],
-    ["tagged hash", "../../policies/hash.ts", "taggedHash", turned],
+    ["sha256 of abc", "../../policies/bitcoin/hash.ts", "sha256", turned],
+    ["tagged hash", "../../policies/bitcoin/hash.ts", "taggedHash", turned],
     ["BIP340 signing", "tiny-secp256k1", "signSchnorr", turned],
     ["BIP340 verification", "tiny-secp256k1", "verifySchnorr", () => false],
     ["BIP340 refusal", "tiny-secp256k1", "verifySchnorr", () => true],
-    ["BIP32 child", "../../policies/account-key.ts", "childOf", inField("publicKey")],
-    ["BIP341 output", "../../policies/taproot.ts", "taprootOutput", inField("script")],
-    ["BIP342 signature hash", "../../policies/sighash.ts", "taprootSighash", turned],
+    ["BIP32 child", "../../policies/bitcoin/account-key.ts", "childOf", inField("publicKey")],
+    ["BIP341 output", "../../policies/bitcoin/taproot.ts", "taprootOutput", inField("script")],
+    ["BIP342 signature hash", "../../policies/bitcoin/sighash.ts", "taprootSighash", turned],
   ];
   it.each(table)("%s (%s, %s)", async (name, module, called, bend) => {
     vi.resetModules();

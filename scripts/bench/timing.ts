@@ -1,0 +1,95 @@
+/** Contenders in turn, round by round, so that whatever slows the machine slows them alike. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
+export interface Contender {
+  readonly name: string;
+  /** Does the work once and returns the milliseconds of the part that counts. */
+  readonly once: (round: number) => Promise<number>;
+}
+
+export interface Rounds {
+  /** Rounds before the first that counts: compilers, caches and connections settle. */
+  readonly warmUp: number;
+  readonly counted: number;
+}
+
+/** Samples of each contender by its name; every round asks each of them once, in their order. */
+export async function interleaved(
+  contenders: readonly Contender[],
+  { warmUp, counted }: Rounds,
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const samples = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
+  for (let round = 0; round < warmUp + counted; round += 1) {
+    for (const { name, once } of contenders) {
+      scavenge();
+      await rest();
+      const ms = await once(round);
+      if (round >= warmUp) samples.get(name)?.push(ms);
+    }
+  }
+  return samples;
+}
+
+/** Long enough for what the one before has left under way: closed sockets, timers, messages. */
+const REST_MS = 3;
+
+setFlagsFromString("--expose-gc");
+/**
+ * Clears the young generation: the garbage of checking one answer is not the next one's time. (A
+ * full collection would also throw away compiled code.)
+ */
+const collect = runInNewContext("gc") as (options: { readonly type: "minor" }) => void;
+
+function scavenge(): void {
+  collect({ type: "minor" });
+}
+
+export function rest(ms = REST_MS): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+export interface Timed<Value> {
+  readonly ms: number;
+  readonly value: Value;
+}
+
+export async function timed<Value>(work: () => Promise<Value>): Promise<Timed<Value>> {
+  const start = performance.now();
+  const value = await work();
+  return { ms: performance.now() - start, value };
+}
+
+export interface Summary {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export function summarised(samples: readonly number[]): Summary {
+  const sorted = sortedOf(samples);
+  return { median: quantile(sorted, 0.5), min: sorted[0] ?? NaN, max: sorted.at(-1) ?? NaN };
+}
+
+/** Nearest rank for the tails, the mean of the middle two for the median of an even count. */
+export function quantile(samples: readonly number[], share: number): number {
+  const sorted = sortedOf(samples);
+  const middle = share === 0.5 && sorted.length % 2 === 0;
+  const upper = Math.max(0, Math.ceil(share * sorted.length) - 1);
+  const value = sorted[upper] ?? NaN;
+  return middle ? (value + (sorted[upper + 1] ?? NaN)) / 2 : value;
+}
+
+/** The slope between two sizes on log-log axes: 1 is linear, 2 quadratic. */
+export function growthExponent(
+  small: { readonly size: number; readonly ms: number },
+  large: { readonly size: number; readonly ms: number },
+): number {
+  return Math.log(large.ms / small.ms) / Math.log(large.size / small.size);
+}
+
+function sortedOf(samples: readonly number[]): readonly number[] {
+  return [...samples].sort((a, b) => a - b);
+}
