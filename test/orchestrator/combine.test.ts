@@ -12,10 +12,10 @@ import { compare, concat } from "../../policies/bitcoin/wire.ts";
 import { spendFacts } from "../../policies/facts.ts";
 import { sats } from "../../policies/money.ts";
 import { CHANGE, RECEIVE } from "../../policies/vault.ts";
+import { consensusObjection } from "../support/second-opinion.ts";
 import { household, signWith } from "./holders.ts";
-import { objectionOf } from "./interpreter.ts";
 
-/** Words whose keys the interpreter can read, see interpreter.ts. */
+/** Words whose keys the interpreter can read, see support/second-opinion.ts. */
 const home = household("combine 2");
 const OUT = fromHex(`5120${"77".repeat(32)}`);
 
@@ -200,14 +200,14 @@ describe("finalise", () => {
   it.each(pairs)("makes a witness that consensus accepts from %s and %s", (a, b) => {
     const psbt = signed(built({ inputs: 8 }), a, b);
     const { rawTx, used } = finalise(psbt, [home.vault]);
-    expect(objectionOf(rawTx, spentBy(psbt))).toBeNull();
+    expect(consensusObjection(rawTx, spentBy(psbt))).toBeNull();
     for (const two of used) expect([...two].sort()).toEqual([a, b].sort());
   });
 
   it("uses two signatures where there are three, and five elements", () => {
     const psbt = signed(built({ inputs: 4 }), "user", "lsp", "trustee");
     const { rawTx, used } = finalise(psbt, [home.vault]);
-    expect(objectionOf(rawTx, spentBy(psbt))).toBeNull();
+    expect(consensusObjection(rawTx, spentBy(psbt))).toBeNull();
     expect(used.map((roles) => roles.length)).toEqual([2, 2, 2, 2]);
     // The size is what the law computed before anybody signed.
     const facts = spendFacts(psbt, [home.vault]);
@@ -227,7 +227,7 @@ describe("finalise", () => {
     theirs.finalizeAllInputs();
     const tx = theirs.extractTransaction(true);
     expect(tx.ins.map(({ witness }) => witness.length)).toEqual([4, 4, 4]);
-    expect(objectionOf(tx.toBuffer(), spentBy(psbt))).not.toBeNull();
+    expect(consensusObjection(tx.toBuffer(), spentBy(psbt))).not.toBeNull();
   });
 
   /** The interpreter must object to what is wrong, or its silence above means nothing. */
@@ -237,9 +237,9 @@ describe("finalise", () => {
     const witness = readWitness(rawTx);
     const swapped = [witness[1], witness[0], ...witness.slice(2)].flatMap((item) => item ?? []);
     for (const wrong of [witness.slice(1), swapped, [new Uint8Array(0), ...witness]]) {
-      expect(objectionOf(writeSignedTx(psbt.tx, [wrong]), spentBy(psbt))).not.toBeNull();
+      expect(consensusObjection(writeSignedTx(psbt.tx, [wrong]), spentBy(psbt))).not.toBeNull();
     }
-    expect(objectionOf(writeSignedTx(psbt.tx, [witness]), spentBy(psbt))).toBeNull();
+    expect(consensusObjection(writeSignedTx(psbt.tx, [witness]), spentBy(psbt))).toBeNull();
   });
 });
 
