@@ -124,4 +124,5 @@ interface BitcoreInterpreter {
   ) => boolean;
 }
 
-const bitcore: Bitcore = createRequire(import.meta.url)("bitcore-lib");
+const require = createRequire(import.meta.url);
+const bitcore: Bitcore = require("bitcore-lib");
