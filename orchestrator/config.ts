@@ -95,8 +95,12 @@ function readYaml(file: string): unknown {
   const document = parseDocument(readText(file), { uniqueKeys: true, schema: "core" });
   const [fault] = [...document.errors, ...document.warnings];
   if (fault !== undefined) throw new ConfigError(`${file}: ${fault.message.split("\n")[0]}`);
-  // Anchors could grow a small file without bound.
-  return document.toJS({ maxAliasCount: 0 });
+  try {
+    // Aliases could make a small file grow without bound.
+    return document.toJS({ maxAliasCount: 0 });
+  } catch {
+    throw new ConfigError(`${file}: aliases (*name) are not read; write the values out`);
+  }
 }
 
 function readText(file: string): string {

@@ -66,7 +66,10 @@ export function judge(spend: Case, without: ReadonlySet<RuleId> = new Set()): Ve
     .filter((rule) => !without.has(rule))
     .flatMap((rule) => violationsOf(rule, rules[rule].check(spend)));
   if (violations.length === 0) return { verdict: "approved", violations: [] };
-  const temporary = violations.every(({ retry }) => retry !== undefined);
+  // A paused signer gives no final answers: what else is wrong may have changed when it resumes.
+  const temporary =
+    violations.every(({ retry }) => retry !== undefined) ||
+    violations.some(({ rule }) => rule === "not-paused");
   return { verdict: temporary ? "held" : "refused", violations };
 }
 

@@ -75,12 +75,30 @@ export interface FactsReport {
   }[];
 }
 
-/** Rules that have nothing to look at where no chain view is given. */
+/** Rules that have nothing to look at where no chain view is given: they are left out. */
 const CHAIN_RULES: ReadonlySet<RuleId> = new Set<RuleId>([
   "chain-view-present",
   "coins-confirmed",
   "coins-as-declared",
 ]);
+/** Rules that agree only because nothing was given to hold the spend against. */
+const HISTORY_RULES: readonly RuleId[] = [
+  "not-paused",
+  "coins-unclaimed",
+  "one-transaction-an-intent",
+];
+const INTENT_RULES: readonly RuleId[] = ["outputs-as-intended"];
+const HEIGHT_RULES: readonly RuleId[] = ["locktime-recent"];
+/** Rules about coins of the vault, which cannot speak of a coin that is not known to be one. */
+const COIN_RULES: readonly RuleId[] = [
+  "internal-key",
+  "merkle-root",
+  "leaf-bytes",
+  "leaf-version",
+  "control-block",
+  "signatures-valid",
+  "user-signs-first",
+];
 
 export function explain(options: ExplainOptions): Explanation {
   const { psbt, policy, chain } = options;
@@ -102,16 +120,23 @@ export function explain(options: ExplainOptions): Explanation {
   const without = chain === null ? CHAIN_RULES : new Set<RuleId>();
   const spend = { facts, intent, policy, vault, history, chain };
   const { verdict, violations } = judge(spend, without);
+  const unasked = new Set<RuleId>([
+    ...without,
+    ...(options.intent === null ? INTENT_RULES : []),
+    ...(options.history === null ? HISTORY_RULES : []),
+    ...(height === 0 ? HEIGHT_RULES : []),
+    ...(facts.inputs.some(({ coin }) => coin === null) ? COIN_RULES : []),
+  ]);
   return {
     verdict,
     violations,
     rules: ruleIds.map((rule) => ({
       rule,
-      says: says(rule, violations, without),
+      says: says(rule, violations, unasked),
       why: rules[rule].why,
     })),
     facts: reportOf(facts, psbt, vault, options.intent === null ? null : intent.id),
-    notes: notesOf(options),
+    notes: notesOf(options, facts.locktime, height),
   };
 }
 
@@ -146,15 +171,18 @@ function intentFrom(facts: SpendFacts, vault: Vault | null, policy: Policy): Spe
 function says(
   rule: RuleId,
   violations: readonly Violation[],
-  without: ReadonlySet<RuleId>,
+  unasked: ReadonlySet<RuleId>,
 ): RuleReport["says"] {
-  if (without.has(rule)) return "not asked";
   const own = violations.filter((violation) => violation.rule === rule);
-  if (own.length === 0) return "yes";
+  if (own.length === 0) return unasked.has(rule) ? "not asked" : "yes";
   return own.every(({ retry }) => retry !== undefined) ? "not yet" : "no";
 }
 
-function notesOf({ intent, history, chain }: ExplainOptions): readonly string[] {
+function notesOf(
+  { intent, history, chain }: ExplainOptions,
+  locktime: number,
+  height: number,
+): readonly string[] {
   return [
     ...(intent === null
       ? ["no intent was given: the payments are judged by the policy alone"]
@@ -163,6 +191,9 @@ function notesOf({ intent, history, chain }: ExplainOptions): readonly string[] 
       ? ["no history was given: a signer that has signed nothing before is assumed"]
       : []),
     ...(chain === null ? ["no chain view was given: whether the coins exist was not asked"] : []),
+    ...(height === 0
+      ? [`no height was given: whether nLockTime ${locktime} is recent was not asked`]
+      : []),
   ];
 }
 

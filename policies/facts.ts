@@ -95,7 +95,7 @@ export interface SigningFacts {
 export interface OutputFacts {
   readonly sats: bigint;
   readonly script: Uint8Array;
-  /** For people; null when the script has no address. */
+  /** For people; null when the script has no address, or no vault tells the network. */
   readonly address: string | null;
   readonly scriptType: ScriptType;
   readonly coin: Coin | null;
@@ -138,7 +138,7 @@ export function spendFacts(
 ): SpendFacts {
   const { tx } = psbt;
   const locate = locator(vaults);
-  const network = vaults[0]?.vault.network ?? "bitcoin";
+  const network = vaults[0]?.vault.network;
 
   const utxos = psbt.inputs.map((map, i) => readUtxo(map, tx.inputs[i]?.vout ?? 0));
   const spent = utxos.map(({ output }) => output);
@@ -164,7 +164,7 @@ export function spendFacts(
     return {
       sats: output.sats,
       script: output.script,
-      address: addressOf(output.script, network),
+      address: network === undefined ? null : addressOf(output.script, network),
       scriptType: scriptTypeOf(output.script),
       coin: found === null ? null : coinOf(found),
       lies:

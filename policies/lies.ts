@@ -16,6 +16,7 @@ import {
   type TapDerivation,
   valueOf,
 } from "./bitcoin/psbt-fields.ts";
+import { scriptTypeOf } from "./bitcoin/script-type.ts";
 import { LEAF_VERSION, taprootOutput, tapTreeRoot } from "./bitcoin/taproot.ts";
 import { readPreviousTx, type TxOutput } from "./bitcoin/transaction.ts";
 import { equal } from "./bitcoin/wire.ts";
@@ -171,19 +172,25 @@ function claimedKeys(map: PsbtMap, vaults: readonly VaultScripts[]): Lie[] {
     }));
 }
 
-/** Internal key and tree, where shown, must make the very address that the output pays. */
+/**
+ * Internal key and tree, where both are shown, must make the very address that the output pays. A key
+ * alone says nothing: the tree is the payee's own business.
+ */
 function shownTree(map: PsbtMap, script: Uint8Array): Lie[] {
   const internalKey = valueOf(map, OUT.TAP_INTERNAL_KEY);
   const tree = valueOf(map, OUT.TAP_TREE);
-  if (internalKey === undefined) {
-    return tree === undefined
-      ? []
-      : [{ about: "tap-tree", detail: "a tree is shown without its internal key" }];
+  if (tree === undefined) {
+    const nonsense = internalKey !== undefined && scriptTypeOf(script) !== "p2tr";
+    const detail = "an internal key is shown for an output that is not Taproot";
+    return nonsense ? [{ about: "internal-key", detail }] : [];
   }
-  const root = tree === undefined ? new Uint8Array(0) : tapTreeRoot(tree);
+  if (internalKey === undefined) {
+    return [{ about: "tap-tree", detail: "a tree is shown without its internal key" }];
+  }
+  const root = tapTreeRoot(tree);
   if (ecc.isXOnlyPoint(internalKey) && equal(taprootOutput(internalKey, root).script, script)) {
     return [];
   }
-  const about = tree === undefined ? "internal-key" : "tap-tree";
-  return [{ about, detail: "the key and tree shown make another address than the output pays" }];
+  const detail = "the key and tree shown make another address than the output pays";
+  return [{ about: "tap-tree", detail }];
 }

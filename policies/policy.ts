@@ -75,7 +75,7 @@ export const policySchema = z.strictObject({
   fees: z.strictObject({
     sats: amount,
     sat_per_vbyte: z.strictObject({ min: rate, max: rate }),
-    /** Of what leaves the vault. */
+    /** Of the payments, without change and fee. */
     share_bps: share,
   }),
   purposes: z.strictObject({

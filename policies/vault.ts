@@ -239,8 +239,8 @@ export interface VaultScripts {
   readonly at: (branch: Branch, index: number) => VaultScript;
 }
 
-/** Remembered scripts a vault: a few hundred bytes each, so a full memory stays around 10 MB. */
-const SCRIPTS_MAX = 10_000;
+/** Remembered scripts a vault: two of the largest spends, at 3 kB each. */
+const SCRIPTS_MAX = 500;
 
 export function vaultScripts(vault: Vault): VaultScripts {
   const remembered = new Map<string, VaultScript>();

@@ -50,6 +50,10 @@ File formats, each with an example: policies/README.md.`,
 
 function read(options: Options) {
   const { policy, intent, history, chain } = options;
+  const named = [policy, ...options.vault, options.psbt, intent, history, chain];
+  if (named.filter((file) => file === "-").length > 1) {
+    throw new InputError("stdin", "only one file can be -, standard input is read once");
+  }
   const load = <Value>(what: string, file: string, reader: (value: unknown) => Value): Value => {
     const document = readDocumentFile(what, file);
     return parsed(what, file, () => reader(document));
@@ -78,8 +82,10 @@ function checked<Value>(
 ): Value {
   const result = schema.safeParse(readDocumentFile(what, file));
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new InputError(what, `${what} ${file}: ${issue?.path.join(".")}: ${issue?.message}`);
+  const reasons = result.error.issues.map(
+    (issue) => `${issue.path.join(".") || "document"}: ${issue.message}`,
+  );
+  throw new InputError(what, `${what} ${file}: ${reasons.join("; ")}`);
 }
 
 function time(text: string | undefined): number {
@@ -89,10 +95,10 @@ function time(text: string | undefined): number {
 }
 
 const MARKS: Readonly<Record<RuleReport["says"], string>> = {
-  yes: "  ok      ",
-  no: "  NO      ",
-  "not yet": "  not yet ",
-  "not asked": "  -       ",
+  yes: "  ok        ",
+  no: "  NO        ",
+  "not yet": "  not yet   ",
+  "not asked": "  not asked ",
 };
 
 function inWords({ verdict, violations, rules, facts, notes }: Explanation): string {
@@ -118,6 +124,7 @@ function inWords({ verdict, violations, rules, facts, notes }: Explanation): str
   });
   return [
     `${verdict.toUpperCase()}: ${facts.purpose ?? "fits no purpose"}, transaction ${facts.txid}`,
+    ...(notes.length > 0 ? ["on these assumptions", ...notes.map((note) => `  ${note}`)] : []),
     "",
     "Spends",
     ...inputs,
@@ -127,7 +134,6 @@ function inWords({ verdict, violations, rules, facts, notes }: Explanation): str
     "",
     "Rules",
     ...said,
-    ...(notes.length > 0 ? ["", "Notes", ...notes.map((note) => `  ${note}`)] : []),
   ].join("\n");
 }
 

@@ -34,7 +34,12 @@ export function readDocumentFile(what: string, file: string): unknown {
   if (fault !== undefined) {
     throw new InputError(what, `${what} ${file}: ${fault.message.split("\n")[0]}`);
   }
-  return document.toJS({ maxAliasCount: 0 });
+  try {
+    return document.toJS({ maxAliasCount: 0 });
+  } catch {
+    const detail = "aliases (*name) and deep nesting are not read; write the values out";
+    throw new InputError(what, `${what} ${file}: ${detail}`);
+  }
 }
 
 /** A PSBT as binary or as one line of base64; `-` is standard input. */
@@ -82,7 +87,7 @@ function readBytes(what: string, file: string, most: number): Uint8Array {
   try {
     handle = file === "-" ? 0 : openSync(file, "r");
   } catch (error) {
-    throw new InputError(what, `${what} ${file} cannot be read: ${codeOf(error)}`);
+    throw new InputError(what, `${what} ${file} cannot be read: ${inWords(error)}`);
   }
   try {
     const chunks: Uint8Array[] = [];
@@ -100,7 +105,7 @@ function readBytes(what: string, file: string, most: number): Uint8Array {
     }
   } catch (error) {
     if (error instanceof InputError) throw error;
-    throw new InputError(what, `${what} ${file} cannot be read: ${codeOf(error)}`);
+    throw new InputError(what, `${what} ${file} cannot be read: ${inWords(error)}`);
   } finally {
     if (handle !== 0) closeSync(handle);
   }
@@ -118,6 +123,17 @@ function readChunk(handle: number, chunk: Uint8Array): number {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }
   }
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EISDIR: "it is a folder",
+  EACCES: "this user may not read it",
+};
+
+function inWords(error: unknown): string {
+  const code = codeOf(error);
+  return WORDS[code] ?? code;
 }
 
 function codeOf(error: unknown): string {

@@ -49,8 +49,13 @@ async function main(): Promise<void> {
     running.push({ name: "the orchestrator", stop: api.stop });
 
     const file = join(data, "tour.json");
-    const tour = existsSync(file)
-      ? (JSON.parse(readFileSync(file, "utf8")) as Tour)
+    const record = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Tour) : null;
+    if (record !== null) {
+      say(`the tour was played on ${record.played}; this is its record`);
+      say("(another --data folder plays it anew)");
+    }
+    const tour = record
+      ? { ...record, statusPage: `${api.url}/` }
       : await Promise.race([
           playTour({ node, system, api: api.url, say }),
           stopped.then(() => null),

@@ -16,6 +16,8 @@ import { openMiner, type Regtest } from "./regtest.ts";
 
 /** What the tour did; `--json` prints it. Amounts are sats in decimal. */
 export interface Tour {
+  /** When it was played, ISO 8601. */
+  readonly played: string;
   readonly network: "regtest";
   readonly custody: string;
   readonly vault: {
@@ -91,6 +93,7 @@ export async function playTour(parts: TourParts): Promise<Tour> {
     const after = await api.get<AccountView>(`/v1/accounts/${account.id}`);
     const status = await api.get<StatusView>("/v1/status");
     return {
+      played: new Date().toISOString(),
       network: "regtest",
       custody: status.signer.custody,
       vault: { id: vault.id, descriptor: descriptorOf(vault), address: deposit.address },

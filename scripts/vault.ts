@@ -58,7 +58,11 @@ export function addVault(program: Command): void {
 
 function compose(options: ComposeOptions) {
   const network = NETWORKS.find((candidate) => candidate === options.network);
-  if (network === undefined) throw new InputError("network", `no network ${options.network}`);
+  if (network === undefined)
+    throw new InputError(
+      "network",
+      `no network ${options.network}: there are ${NETWORKS.join(", ")}`,
+    );
   const keys: Partial<Record<Role, string>> = {
     lsp: options.lsp,
     trustee: options.trustee,

@@ -52,8 +52,12 @@ export function readDocument(file: string): unknown {
   const document = parseDocument(text, { uniqueKeys: true, schema: "core", strict: true });
   const [fault] = [...document.errors, ...document.warnings];
   if (fault !== undefined) throw new ConfigError(`${file}: ${fault.message.split("\n")[0]}`);
-  // Anchors could grow a small file without bound.
-  return document.toJS({ maxAliasCount: 0 });
+  try {
+    // Aliases could make a small file grow without bound.
+    return document.toJS({ maxAliasCount: 0 });
+  } catch {
+    throw new ConfigError(`${file}: aliases (*name) are not read; write the values out`);
+  }
 }
 
 const SECRET_CHARS_MIN = 32;

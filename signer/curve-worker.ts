@@ -14,7 +14,7 @@ import {
 import type { CurveAnswer, CurveRequest, SignJob, VerifyJob } from "./curve.ts";
 
 /** Vaults whose scripts are remembered; the oldest gives way. */
-const VAULTS_MAX = 500;
+const VAULTS_MAX = 100;
 
 const vaults = new Map<string, VaultScripts>();
 

@@ -51,7 +51,7 @@ export class CurveError extends Error {
 }
 
 /** More waiting jobs than this are refused: whoever asks has stopped listening. */
-const JOBS_MAX = 1_000;
+const JOBS_MAX = 100;
 /** Fewer jobs than this are not worth a second message. */
 const SPLIT_MIN = 4;
 

@@ -22,12 +22,13 @@ import { readIntent, type SpendIntent } from "../policies/intent.ts";
 import type { Policy } from "../policies/policy.ts";
 import { chargeOf } from "../policies/purpose.ts";
 import { CHANGE, type Vault, type VaultDocument } from "../policies/vault.ts";
-import type { CurvePool } from "./curve.ts";
+import { CurveError, type CurvePool } from "./curve.ts";
 import type { Journal } from "./journal.ts";
 import { KeyError } from "./key-error.ts";
 import { BitcoindError } from "./node/bitcoind-error.ts";
 import type { Chain } from "./node/chain.ts";
 import type { Key, Signer, SignOutcome } from "./signer.ts";
+import { openTurns } from "./turns.ts";
 import type { Vaults } from "./vaults.ts";
 
 export interface GuardParts {
@@ -48,6 +49,7 @@ export function guard(parts: GuardParts): Signer {
   const { name, policy, journal, vaults, curve } = parts;
   /** The same request at the same time is one request, and the same hashes are signed once. */
   const requests = new Map<string, Promise<SignOutcome>>();
+  const turns = openTurns(TURNS);
   const signings = new Map<string, Promise<readonly Uint8Array[]>>();
 
   async function judge(intent: SpendIntent, psbt: Psbt, bytes: Uint8Array): Promise<Judged> {
@@ -126,10 +128,20 @@ export function guard(parts: GuardParts): Signer {
       const psbt = readPsbt(bytes);
       const intent = readIntent(asked.intent);
       const request = sha256(concat([fromHex(intent.id), bytes]));
-      return await once(requests, request, () => answer(request, intent, psbt, bytes));
+      return await once(requests, request, () => {
+        const turn = turns.take(() => answer(request, intent, psbt, bytes));
+        if (turn !== null) return turn;
+        throw new CurveError("too many requests wait for their turn; ask again later");
+      });
     },
   };
 }
+
+/**
+ * Each request at work holds facts of some megabytes; each that waits, a PSBT of the largest size at
+ * most.
+ */
+const TURNS = { atOnce: 16, waiting: 1_000 } as const;
 
 /** Work under way for a key is shared by all who ask for it meanwhile. */
 async function once<Value>(
@@ -139,7 +151,7 @@ async function once<Value>(
 ): Promise<Value> {
   const known = running.get(key);
   if (known !== undefined) return await known;
-  const started = start().finally(() => running.delete(key));
+  const started = (async () => await start())().finally(() => running.delete(key));
   running.set(key, started);
   return await started;
 }

@@ -7,7 +7,7 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import Database from "better-sqlite3";
 import type { Network } from "../policies/bitcoin/network.ts";
-import type { Decision } from "../policies/decide.ts";
+import type { Decision, Violation } from "../policies/decide.ts";
 import {
   BLOCKS_PER_HOUR,
   type Claim,
@@ -31,7 +31,7 @@ export interface Journal {
   readonly signatures: (digest: string) => readonly Uint8Array[] | null;
   /** Stores signatures for good; if some are there already, those are returned and kept. */
   readonly record: (answer: Answer) => readonly Uint8Array[];
-  /** The digest under which this very request was answered, and null while paused. */
+  /** The digest under which this very request was answered; a pause stops its release, not this. */
   readonly answered: (request: string) => string | null;
   readonly paused: () => boolean;
   readonly pause: () => void;
@@ -273,7 +273,7 @@ export function openJournal({ file, network, role }: JournalOptions): Journal {
         txid: request.spend.txid,
         policy: request.policy.hash,
         verdict: decision.kind,
-        violations: decision.kind === "approved" ? [] : decision.violations,
+        violations: decision.kind === "approved" ? [] : remembered(decision.violations),
       };
       const { text, link } = nextLink(statements.head.get()?.link ?? null, record);
       statements.insertDecision.run(text, link);
@@ -301,8 +301,7 @@ export function openJournal({ file, network, role }: JournalOptions): Journal {
     claim: (request, decide) => claim.immediate(request, decide),
     signatures: stored,
     record: (answer) => record.immediate(answer),
-    answered: (request) =>
-      state().paused !== 0n ? null : (statements.answered.get(request)?.digest ?? null),
+    answered: (request) => statements.answered.get(request)?.digest ?? null,
     paused: () => state().paused !== 0n,
     pause: () => {
       statements.pause.run();
@@ -413,4 +412,15 @@ function identityOf(db: Database.Database, file: string): IdentityRow | undefine
     db.close();
     throw new JournalError("damaged", `${file} is no journal`, { cause: error });
   }
+}
+
+/** The log keeps what a person needs to understand a refusal, not all that a hostile PSBT says. */
+const REMEMBERED_MAX = 8;
+const REMEMBERED_CHARACTERS_MAX = 120;
+
+function remembered(violations: readonly Violation[]): readonly Violation[] {
+  return violations.slice(0, REMEMBERED_MAX).map((violation) => ({
+    ...violation,
+    detail: violation.detail.slice(0, REMEMBERED_CHARACTERS_MAX),
+  }));
 }

@@ -31,7 +31,9 @@ export async function openKey(uri: string, options: OpenKeyOptions): Promise<Key
     default:
       throw new KeyError(
         "unsupported",
-        `no key can be opened by "${scheme || uri.slice(0, 12)}": expected software: or pkcs11:`,
+        scheme === ""
+          ? "the key is no URI: expected software: or pkcs11:"
+          : `no key can be opened by "${scheme}": expected software: or pkcs11:`,
       );
   }
 }

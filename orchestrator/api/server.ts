@@ -65,10 +65,15 @@ const HOST = "127.0.0.1";
 const BODY_BYTES_MAX = Math.ceil(PSBT_BYTES_MAX / 3) * 4 + 16 * 1024;
 /** A slow client holds a connection no longer than this. */
 const REQUEST_MS_MAX = 30_000;
+/** On loopback headers come at once. */
+const HEADERS_MS_MAX = 5_000;
+const CONNECTIONS_MAX = 256;
 
 export async function serveApi(parts: ApiParts): Promise<Api> {
-  const server = createServer(apiOf(parts));
+  const server = createServer({ connectionsCheckingInterval: 1_000 }, apiOf(parts));
   server.requestTimeout = REQUEST_MS_MAX;
+  server.headersTimeout = HEADERS_MS_MAX;
+  server.maxConnections = CONNECTIONS_MAX;
   await listen(server, parts.port);
   const { port } = server.address() as AddressInfo;
   return {
@@ -81,8 +86,27 @@ export async function serveApi(parts: ApiParts): Promise<Api> {
   };
 }
 
+/** The report proves the whole book: one look serves all who ask within this time. */
+const REPORT_MS = 1_000;
+
+/** One piece of work for all callers within `ms`; a failed one is not kept. */
+function sharedFor<Value>(ms: number, work: () => Promise<Value>): () => Promise<Value> {
+  let last: { readonly value: Promise<Value>; readonly until: number } | null = null;
+  return () => {
+    const now = performance.now();
+    if (last !== null && now < last.until) return last.value;
+    const value = work();
+    last = { value, until: now + ms };
+    value.catch(() => {
+      last = null;
+    });
+    return value;
+  };
+}
+
 function apiOf(parts: ApiParts): express.Express {
   const { store, accounts, log, running } = parts;
+  const report = sharedFor(REPORT_MS, () => statusReport(parts));
   const app = express();
   app.disable("x-powered-by");
   app.use(ownHostOnly);
@@ -110,7 +134,7 @@ function apiOf(parts: ApiParts): express.Express {
   app.use(express.json({ limit: BODY_BYTES_MAX, strict: true }));
 
   app.get("/v1/status", async (_request, response) => {
-    response.json(await statusReport(parts));
+    response.json(await report());
   });
   app.post("/v1/accounts", async (request, response) => {
     const outcome = await accounts.begin(accountBody.parse(request.body));

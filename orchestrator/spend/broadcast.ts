@@ -12,7 +12,7 @@ import type { Role } from "../role.ts";
 import { lastScanned } from "./blocks.ts";
 import { reservedCoins } from "./coins.ts";
 import type { Combiner } from "./combiner.ts";
-import { defer, dueIntents, type IntentRow, keepRawTx, move, settled } from "./intents.ts";
+import { defer, eachDue, type IntentRow, keepRawTx, move, settled } from "./intents.ts";
 
 export interface BroadcastParts {
   readonly store: Store;
@@ -24,19 +24,15 @@ export interface BroadcastParts {
 }
 
 export function broadcastRole(parts: BroadcastParts): Role {
-  const { store, clock } = parts;
+  const { store } = parts;
   // A mempool forgets on a restart or when it is full; once a block is often enough to look.
   let lookedAt = -1;
 
   async function step(): Promise<"idle"> {
-    for (const intent of await dueIntents(store.db, ["signed"], clock())) {
-      await send(parts, intent);
-    }
+    await eachDue(parts, ["signed"], STUMBLE, (intent) => send(parts, intent));
     const height = (await lastScanned(store.db))?.height ?? -1;
     if (height !== lookedAt) {
-      for (const intent of await dueIntents(store.db, ["broadcast"], clock())) {
-        await sendAgain(parts, intent);
-      }
+      await eachDue(parts, ["broadcast"], STUMBLE, (intent) => sendAgain(parts, intent));
       lookedAt = height;
     }
     return "idle";
@@ -44,6 +40,8 @@ export function broadcastRole(parts: BroadcastParts): Role {
 
   return { name: "broadcast", step };
 }
+
+const STUMBLE = { rule: "node-answers", retry: "when the node is back" };
 
 async function send(parts: BroadcastParts, intent: IntentRow): Promise<void> {
   const { store, chain, clock, log } = parts;

@@ -116,6 +116,28 @@ export async function takeBack(
   }
 }
 
+/**
+ * A reorg that unburies a stranger's spend may bury ours instead: a conflict is open again. It runs
+ * before the coins forget who spent them.
+ */
+export async function reopen(
+  db: Db,
+  { fork, at }: { readonly fork: number; readonly at: bigint },
+): Promise<void> {
+  const rows = await db
+    .selectFrom("intents")
+    .innerJoin("coins", "coins.reserved_by", "intents.id")
+    .select("intents.id")
+    .distinct()
+    .where("intents.state", "=", "conflicted")
+    .where("coins.spent_height", ">", BigInt(fork))
+    .execute();
+  for (const { id } of rows) {
+    const detail = "the block of the other spend left the chain";
+    await move(db, { id, from: "conflicted", to: "broadcast", at, detail });
+  }
+}
+
 /** What mined transactions took out of the vaults that the book does not know yet. */
 export async function minedUnbooked(db: Db): Promise<bigint> {
   const rows = await db

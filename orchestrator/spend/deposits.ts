@@ -16,7 +16,7 @@ import type { Log } from "../log.ts";
 import type { Role } from "../role.ts";
 import { forgetBlocksAbove, lastScanned, rememberBlock, scannedBelow } from "./blocks.ts";
 import { appear, bury, type Coin, knownCoins, type NewCoin, spend, unbury } from "./coins.ts";
-import { takeBack } from "./confirm.ts";
+import { reopen, takeBack } from "./confirm.ts";
 
 export interface DepositParts {
   readonly store: Store;
@@ -166,6 +166,7 @@ async function rollBack({ store, clock, log }: DepositParts, fork: number): Prom
   const unbooked = await store.transaction(async (db) => {
     await forgetBlocksAbove(db, fork);
     await takeBack(db, { fork, at: clock() });
+    await reopen(db, { fork, at: clock() });
     const buried = await unbury(db, fork);
     const deposits = buried.filter(({ kind }) => kind === "deposit");
     for (const coin of deposits) {

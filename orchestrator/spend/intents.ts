@@ -17,6 +17,7 @@ import type { Scripts } from "../accounts/scripts.ts";
 import type { Clock } from "../io/clock.ts";
 import type { IntentState } from "../io/schema.ts";
 import type { Db, Row, Store } from "../io/store.ts";
+import type { Log } from "../log.ts";
 import { dustSats } from "./select.ts";
 
 export type IntentRow = Row<"intents">;
@@ -143,16 +144,64 @@ export function dueIntents(
   db: Db,
   states: readonly IntentState[],
   now: bigint,
+  after: IntentRow | null = null,
 ): Promise<readonly IntentRow[]> {
-  return db
+  const due = db
     .selectFrom("intents")
     .selectAll()
     .where("state", "in", states)
     .where("retry_at", "<=", now)
     .orderBy("created_at")
     .orderBy("id")
-    .limit(DUE_MAX)
+    .limit(DUE_MAX);
+  if (after === null) return due.execute();
+  const { created_at, id } = after;
+  return due
+    .where((row) =>
+      row.or([
+        row("created_at", ">", created_at),
+        row.and([row("created_at", "=", created_at), row("id", ">", id)]),
+      ]),
+    )
     .execute();
+}
+
+export interface DueParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Who stumbled, in the words of an objection. */
+export interface Stumble {
+  readonly rule: string;
+  readonly retry: string;
+}
+
+/**
+ * Does the work for every due intent, page by page. One that it stumbles over is put off, so that it
+ * does not keep the others waiting.
+ */
+export async function eachDue(
+  { store, clock, log }: DueParts,
+  states: readonly IntentState[],
+  { rule, retry }: Stumble,
+  work: (intent: IntentRow) => Promise<void>,
+): Promise<void> {
+  const now = clock();
+  let page = await dueIntents(store.db, states, now);
+  while (page.length > 0) {
+    for (const intent of page) {
+      try {
+        await work(intent);
+      } catch (error) {
+        const detail = error instanceof Error ? error.message : String(error);
+        log.warn({ intent: intent.id, rule, detail }, "step stumbled");
+        await defer(store.db, { intent, now: clock(), violations: [{ rule, detail, retry }] });
+      }
+    }
+    page = await dueIntents(store.db, states, now, page.at(-1) ?? null);
+  }
 }
 
 /** A step looks at so many and comes again. */

@@ -21,7 +21,7 @@ import { buildPsbt } from "./build.ts";
 import { lastChange, pending, release, reserve, spendable } from "./coins.ts";
 import {
   defer,
-  dueIntents,
+  eachDue,
   findIntent,
   type IntentRow,
   markReleased,
@@ -46,15 +46,15 @@ export interface ReserveParts {
  */
 export const LOCKTIME_WINDOW_BLOCKS = 144;
 
+const STUMBLE = { rule: "can-be-built", retry: "at the next step" };
+
 export function reserveRole(parts: ReserveParts): Role {
-  const { store, clock } = parts;
+  const { store } = parts;
 
   async function step(): Promise<"idle"> {
     const tip = await lastScanned(store.db);
     if (tip === null) return "idle";
-    for (const intent of await dueIntents(store.db, ["raised"], clock())) {
-      await build(parts, intent, tip.height);
-    }
+    await eachDue(parts, ["raised"], STUMBLE, (intent) => build(parts, intent, tip.height));
     await expire(parts, tip.height);
     return "idle";
   }

@@ -17,7 +17,7 @@ import type { Combiner } from "./combiner.ts";
 import {
   defer,
   deferral,
-  dueIntents,
+  eachDue,
   findIntent,
   type IntentRow,
   move,
@@ -79,27 +79,20 @@ export async function acceptUserPsbt(
     set: { ...settled, psbt },
   });
   if (fresh) log.info({ intent: id, rejected: rejected.length }, "user signed");
+  // It may have been cancelled while the signatures were checked: then nobody waits for them.
+  const now = fresh ? null : await findIntent(store.db, id);
+  if (now !== null && GONE.has(now.state)) return refused("state", [`the intent is ${now.state}`]);
   return { kind: "accepted", fresh, rejected };
 }
 
 /** A signature that comes now would sign nothing that still waits for it. */
 const GONE = new Set(["cancelled", "refused", "conflicted"]);
 
-export function signRole(parts: SignParts): Role {
-  const { store, clock, log } = parts;
+const STUMBLE = { rule: "signer-answers", retry: "when the signer is back" };
 
+export function signRole(parts: SignParts): Role {
   async function step(): Promise<"idle"> {
-    for (const intent of await dueIntents(store.db, ["user-signed", "held"], clock())) {
-      try {
-        await ask(parts, intent);
-      } catch (error) {
-        // One intent that a signer stumbles over must not keep the others waiting.
-        const detail = error instanceof Error ? error.message : String(error);
-        log.warn({ intent: intent.id, signer: parts.signer.name, detail }, "signer stumbled");
-        const violation = { rule: "signer-answers", detail, retry: "when the signer is back" };
-        await defer(store.db, { intent, now: clock(), violations: [violation] });
-      }
-    }
+    await eachDue(parts, ["user-signed", "held"], STUMBLE, (intent) => ask(parts, intent));
     return "idle";
   }
 

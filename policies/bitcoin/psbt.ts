@@ -145,7 +145,10 @@ const SEPARATOR = u8(0);
 function read(bytes: Uint8Array): Psbt {
   const r = reader(bytes);
   if (bytes.length < MAGIC.length || !sameBytes(r.bytes(MAGIC.length), MAGIC)) {
-    throw new PsbtFault("psbt-magic", "the bytes do not start with the PSBT magic 70736274ff");
+    throw new PsbtFault(
+      "psbt-magic",
+      "the bytes do not start with the PSBT magic 70736274ff: a PSBT is read as binary or base64",
+    );
   }
   const budget = { fields: PSBT_FIELDS_MAX };
   const global = readMap(r, "global", budget);

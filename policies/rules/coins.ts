@@ -18,7 +18,11 @@ export const coinRules = {
     check: ({ facts, intent }) =>
       each(facts.inputs, ({ coin, script }, i) => {
         if (coin === null) {
-          return script === null ? [] : no(`input ${i} is no address of a registered vault`);
+          return script === null
+            ? []
+            : no(
+                `input ${i} is no address of a registered vault (without TAP_BIP32_DERIVATION only indices 0 to 19 are searched)`,
+              );
         }
         return coin.vault === intent.vault ? [] : no(`input ${i} belongs to vault ${coin.vault}`);
       }),
@@ -93,8 +97,14 @@ export const coinRules = {
         if (coin === undefined || coin.kind === "missing" || sats === null || script === null) {
           return [];
         }
-        const agrees = coin.sats === sats && coin.script === hex(script);
-        return agrees ? [] : no(`input ${i}: the node has ${coin.sats} sat, or another script`);
+        return [
+          ...(coin.sats === sats
+            ? []
+            : no(`input ${i} is declared with ${sats} sat, the node has ${coin.sats}`)),
+          ...(coin.script === hex(script)
+            ? []
+            : no(`input ${i} is declared with a script that the node does not have`)),
+        ];
       }),
   },
   "coins-unclaimed": {
@@ -154,7 +164,7 @@ function coinDepth(
   return [
     {
       detail: `input ${i} has ${depth} confirmations, ${wanted} are needed`,
-      retry: `in ${wanted - depth} blocks`,
+      retry: `in ${wanted - depth} ${wanted - depth === 1 ? "block" : "blocks"}`,
     },
   ];
 }

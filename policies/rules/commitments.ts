@@ -11,6 +11,8 @@ const TX_VERSION = 2;
 
 /** From here on a locktime is a time (BIP65). */
 const LOCKTIME_THRESHOLD = 500_000_000;
+/** No chain is this high before the year 2100. */
+const HEIGHT_MAX = 5_000_000;
 
 const BURDEN_WORDS: Readonly<Record<InputFacts["burdens"][number], string>> = {
   final: "a final script or witness already",
@@ -117,7 +119,10 @@ export const commitmentRules = {
       if (!locktimeDetermined) return no("the inputs ask for locktimes that exclude each other");
       if (locktime >= LOCKTIME_THRESHOLD) return no(`locktime ${locktime} is a time, not a height`);
       const height = Math.max(history.height, chain?.height ?? 0);
-      if (height === 0) return [];
+      // Without a height only the absurd can be told; `explain` says that the rest was not asked.
+      if (height === 0) {
+        return locktime > HEIGHT_MAX ? no(`locktime ${locktime} is decades away`) : [];
+      }
       const least = height - policy.locktimePastBlocks;
       const most = height + policy.locktimeFutureBlocks;
       if (locktime < least) return no(`locktime ${locktime} is older than block ${least}`);

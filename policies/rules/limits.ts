@@ -41,9 +41,7 @@ export const limitRules = {
     answers: [12],
     check: ({ facts, policy: { withdrawal } }) =>
       facts.externalSats > withdrawal.satsPerSpend
-        ? no(
-            `${facts.externalSats} sat leave the vault, at most ${withdrawal.satsPerSpend} a spend`,
-          )
+        ? no(`${facts.externalSats} sat are paid out, at most ${withdrawal.satsPerSpend} a spend`)
         : [],
   },
   "window-limit": {
@@ -57,7 +55,14 @@ export const limitRules = {
         if (total <= most) return [];
         const detail = `${total} sat within ${hours} h, at most ${most}`;
         // What is over the limit by itself will not fit later either.
-        return chargeOf(facts) > most ? no(detail) : [{ detail, retry: `within ${hours} h` }];
+        return chargeOf(facts) > most
+          ? no(detail)
+          : [
+              {
+                detail,
+                retry: `when older spends have left the window, in ${hours} h at the latest`,
+              },
+            ];
       }),
   },
 } satisfies Record<string, Rule>;

@@ -1,5 +1,7 @@
 /** Where the money goes: payments to whom they were meant, change back to the vault. */
 import { hex } from "../bitcoin/hash.ts";
+import type { Network } from "../bitcoin/network.ts";
+import { addressOf } from "../bitcoin/taproot.ts";
 import type { OutputFacts, SpendFacts } from "../facts.ts";
 import { sameOutputs } from "../intent.ts";
 import { CHANGE } from "../vault.ts";
@@ -24,7 +26,10 @@ export const paymentRules = {
     check: ({ facts, intent }) => {
       const external = facts.outputs.filter(({ coin }) => coin === null);
       if (sameOutputs(external, intent.outputs)) return [];
-      return no(`pays ${words(external)}; the intent says ${words(intent.outputs)}`);
+      const { network } = intent;
+      return no(
+        `pays ${words(external, network)}; the intent says ${words(intent.outputs, network)}`,
+      );
     },
   },
   "destination-allowed": {
@@ -107,7 +112,13 @@ function externals(
   return facts.outputs.flatMap((output, i) => (output.coin === null ? check(output, i) : []));
 }
 
-function words(outputs: readonly { readonly script: Uint8Array; readonly sats: bigint }[]): string {
+/** As a person would say it: amounts and addresses. */
+function words(
+  outputs: readonly { readonly script: Uint8Array; readonly sats: bigint }[],
+  network: Network,
+): string {
   if (outputs.length === 0) return "nobody";
-  return outputs.map(({ script, sats }) => `${sats} sat to ${hex(script)}`).join(", ");
+  return outputs
+    .map(({ script, sats }) => `${sats} sat to ${addressOf(script, network) ?? hex(script)}`)
+    .join(", ");
 }

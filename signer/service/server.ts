@@ -44,6 +44,10 @@ const HOST = "127.0.0.1";
 const CLOSE_MS = 800;
 /** A request that takes longer to arrive than this is no orchestrator's. */
 const REQUEST_MS_MAX = 30_000;
+/** On loopback headers come at once; who sends half of them holds a connection no longer. */
+const HEADERS_MS_MAX = 5_000;
+/** One orchestrator asks; the files and sockets of the signer itself must never run out. */
+const CONNECTIONS_MAX = 64;
 
 export async function serveSigner(options: SignerServerOptions): Promise<SignerServer> {
   const { signer, status, secret, log } = options;
@@ -104,8 +108,10 @@ export async function serveSigner(options: SignerServerOptions): Promise<SignerS
     problem(response, said);
   });
 
-  const server = createServer(app);
+  const server = createServer({ connectionsCheckingInterval: 1_000 }, app);
   server.requestTimeout = REQUEST_MS_MAX;
+  server.headersTimeout = HEADERS_MS_MAX;
+  server.maxConnections = CONNECTIONS_MAX;
   await listen(server, options.port);
   const { port } = server.address() as AddressInfo;
   return {
@@ -144,6 +150,9 @@ function problemOf(error: unknown): Problem {
   if (error instanceof z.ZodError) {
     const [first] = error.issues;
     return bad("body", `${first?.path.join(".") ?? ""}: ${first?.message ?? "has a wrong form"}`);
+  }
+  if (error instanceof KeyError && error.code === "unknown-account") {
+    return { ...bad("unknown-account", "this signer has no account of that name"), status: 404 };
   }
   if (error instanceof KeyError) return broken(`key-${error.code}`, error.message, error.passing);
   if (error instanceof CurveError) return broken("curve", error.message, true);

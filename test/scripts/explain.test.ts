@@ -79,12 +79,17 @@ describe("ballast explain", () => {
     const { status, stdout } = ballast(words({ intent: "", history: "", chain: "" }));
     const said = JSON.parse(stdout);
     expect(status).toBe(0);
-    expect(said.notes).toHaveLength(3);
+    expect(said.notes).toHaveLength(4);
     const unasked = said.rules.filter(({ says }: { says: string }) => says === "not asked");
     expect(unasked.map(({ rule }: { rule: string }) => rule)).toEqual([
+      "not-paused",
       "chain-view-present",
       "coins-confirmed",
       "coins-as-declared",
+      "coins-unclaimed",
+      "one-transaction-an-intent",
+      "locktime-recent",
+      "outputs-as-intended",
     ]);
   });
 
@@ -116,7 +121,26 @@ describe("ballast explain", () => {
     const { verdict, violations } = JSON.parse(stdout);
     expect(verdict).toBe("held");
     expect(violations).toHaveLength(1);
-    expect(violations[0]).toMatchObject({ rule: "coins-confirmed", retry: "in 1 blocks" });
+    expect(violations[0]).toMatchObject({ rule: "coins-confirmed", retry: "in 1 block" });
+  });
+
+  it("refuses an absurd nLockTime without a height, and a late one with a height", () => {
+    const bytes = base64.decode(example("psbt"));
+    // nLockTime is the last four bytes of the unsigned transaction, which opens the PSBT.
+    const at = 5 + 3 + (bytes[7] ?? 0) - 4;
+    const locktime = (value: number) => {
+      const bent = Uint8Array.from(bytes);
+      new DataView(bent.buffer).setUint32(at, value, true);
+      return save("late", bent);
+    };
+    const rulesOf = (changed: Readonly<Record<string, string>>) =>
+      JSON.parse(ballast(words(changed)).stdout).violations.map(
+        ({ rule }: { rule: string }) => rule,
+      );
+    const bare = { history: "", chain: "" };
+    expect(rulesOf({ ...bare, psbt: locktime(400_000_000) })).toContain("locktime-recent");
+    expect(rulesOf({ ...bare, psbt: locktime(2_000) })).not.toContain("locktime-recent");
+    expect(rulesOf({ psbt: locktime(2_000) })).toContain("locktime-recent");
   });
 
   it("lists every violation, not the first", () => {
@@ -135,7 +159,7 @@ describe("ballast explain", () => {
     expect(stdout).toContain("APPROVED: withdrawal");
     expect(stdout).toContain("leaves the vault");
     expect(stdout).toContain("signed by user");
-    expect(stdout).toMatch(/ok {6}user-signs-first/);
+    expect(stdout).toMatch(/ok {8}user-signs-first/);
   });
 
   const text = () => example("psbt");
@@ -204,6 +228,8 @@ describe("ballast explain", () => {
           ),
         }),
     ],
+    ["an alias in the policy", "policy", () => words({ policy: save("x", "a: &x 1\nb: *x\n") })],
+    ["two files from standard input", "stdin", () => words({ psbt: "-", policy: "-" })],
     [
       "a time that is none",
       "at",

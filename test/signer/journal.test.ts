@@ -328,7 +328,8 @@ describe("an answer", () => {
     journal.pause();
     closeAll();
     const again = opened();
-    expect([again.paused(), again.answered(id(2))]).toEqual([true, null]);
+    // What was answered is remembered; the guard releases nothing while paused.
+    expect([again.paused(), again.answered(id(2))]).toEqual([true, victimAnswer(2).digest]);
     again.claim(victimClaim(3), (history) => {
       expect(history.paused).toBe(true);
       return REFUSED;
