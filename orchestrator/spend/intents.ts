@@ -140,7 +140,7 @@ export function listIntents(db: Db, limit: number): Promise<readonly IntentRow[]
 }
 
 /** Intents in one of these states that may be tried now, oldest first. */
-export function dueIntents(
+function dueIntents(
   db: Db,
   states: readonly IntentState[],
   now: bigint,
