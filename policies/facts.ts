@@ -5,6 +5,7 @@
  *
  * This is where the curve work is (derivation, signatures): it runs off the main thread.
  */
+import * as ecc from "tiny-secp256k1";
 import { hex } from "./bitcoin/hash.ts";
 import type { Psbt } from "./bitcoin/psbt.ts";
 import { fieldsOf, IN, OUT, type PsbtMap, valueOf } from "./bitcoin/psbt-fields.ts";
@@ -165,7 +166,7 @@ export function spendFacts(
       sats: output.sats,
       script: output.script,
       address: network === undefined ? null : addressOf(output.script, network),
-      scriptType: scriptTypeOf(output.script),
+      scriptType: spendableType(output.script),
       coin: found === null ? null : coinOf(found),
       lies:
         found === null ? foreignOutputLies(map, output.script, vaults) : ownOutputLies(map, found),
@@ -189,6 +190,12 @@ export function spendFacts(
     externalSats: external.reduce((sum, output) => sum + output.sats, 0n),
     vbytes: finishedVbytes(tx.inputs.length, tx.outputs),
   };
+}
+
+/** A Taproot output whose key is no point on the curve pays nobody, ever. */
+function spendableType(script: Uint8Array): ScriptType {
+  const type = scriptTypeOf(script);
+  return type === "p2tr" && !ecc.isXOnlyPoint(script.subarray(2)) ? "unknown" : type;
 }
 
 type CommonInput = Pick<

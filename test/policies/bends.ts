@@ -534,6 +534,11 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
     { what: "a future witness version", beyond: paying(concat([u8(0x52), sized(ATTACKER)])) },
     { what: "an empty script", beyond: paying(new Uint8Array(0)) },
     {
+      // BIP340: no point has x = 5, as 5^3 + 7 is no square.
+      what: "a P2TR that pays nobody",
+      beyond: paying(concat([Uint8Array.of(0x51, 0x20), new Uint8Array(31), u8(5)])),
+    },
+    {
       what: "a P2TR with a longer key",
       brink: paying(P2TR),
       beyond: paying(concat([u8(0x51), sized(concat([ATTACKER, u8(0)]))])),

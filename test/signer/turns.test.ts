@@ -29,7 +29,7 @@ it("never runs more at once than it may, and runs all that wait, in order", asyn
 
 it("turns away whoever comes when too many wait, and nobody afterwards", async () => {
   const turns = openTurns({ atOnce: 1, waiting: 2 });
-  let open = () => undefined as void;
+  let open = (): void => undefined;
   const door = new Promise<void>((resolve) => {
     open = resolve;
   });
