@@ -83,6 +83,8 @@ export function addressOf(script: Uint8Array, network: Network): string | null {
   // The library would give a future witness version an address, with a warning on the console.
   const type = scriptTypeOf(script);
   if (type === "unknown" || type === "op-return") return null;
+  // What is no point on the curve can be paid and never spent.
+  if (type === "p2tr" && !ecc.isXOnlyPoint(script.subarray(2))) return null;
   const parameters = PARAMETERS[network].addresses;
   // The library tries every form and throws its way to the right one: 0.1 ms for a Taproot output.
   if (type === "p2tr" || type === "p2wpkh" || type === "p2wsh") {
