@@ -290,7 +290,7 @@ function aimsOf(
   return [
     ...SIZES.map((size) =>
       aimBelow(
-        `first signer, ${size} inputs: ratio to the node`,
+        `first signer, ${size} ${size === 1 ? "input" : "inputs"}: ratio to the node`,
         medianOf(samples, "first", size, "ballast") / medianOf(samples, "first", size, "node"),
         AIMS.nodeRatio,
       ),
