@@ -221,7 +221,13 @@ export interface Move {
 }
 
 /** Compare-and-set; false when the intent is not, or no longer, where it should leave from. */
-export async function move(db: Db, { id, from, to, at, detail, set }: Move): Promise<boolean> {
+export async function move(db: Db, change: Move): Promise<boolean> {
+  // State and event are one: a crash between them would lose the event.
+  if (db.isTransaction) return await moveAndNote(db, change);
+  return await db.transaction().execute((within) => moveAndNote(within, change));
+}
+
+async function moveAndNote(db: Db, { id, from, to, at, detail, set }: Move): Promise<boolean> {
   const states = typeof from === "string" ? [from] : from;
   const moved = await db
     .updateTable("intents")
