@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createJournal } from "../signer/journal.ts";
+import { createJournal } from "../signer/journal-file.ts";
 import { initKek } from "../signer/pkcs11/sealed.ts";
 import { findSoftHsm, provisionSoftHsm } from "../signer/pkcs11/softhsm.ts";
 import { createSoftwareKey } from "../signer/software.ts";

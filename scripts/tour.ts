@@ -11,8 +11,9 @@ import { openCurvePool } from "../signer/curve.ts";
 import { openSigningRoom, type SigningRoom } from "../signer/room.ts";
 import type { Key } from "../signer/signer.ts";
 import { openSoftwareKey } from "../signer/software.ts";
+import { openMiner } from "./miner.ts";
 import type { Person, Provisioned } from "./provision.ts";
-import { openMiner, type Regtest } from "./regtest.ts";
+import type { Regtest } from "./regtest.ts";
 
 /** What the tour did; `--json` prints it. Amounts are sats in decimal. */
 export interface Tour {

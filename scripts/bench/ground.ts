@@ -33,7 +33,8 @@ import {
 } from "../../policies/vault.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import { guard } from "../../signer/guard.ts";
-import { createJournal, type Journal, openJournal } from "../../signer/journal.ts";
+import { type Journal, openJournal } from "../../signer/journal.ts";
+import { createJournal } from "../../signer/journal-file.ts";
 import { type Chain, openChain } from "../../signer/node/chain.ts";
 import { btcOfSats } from "../../signer/node/exact-json.ts";
 import type { Key, Signer, SignRequest } from "../../signer/signer.ts";

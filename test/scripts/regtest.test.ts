@@ -3,10 +3,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { HDKey } from "@scure/bip32";
 import { afterEach, describe, expect, it } from "vitest";
+import { openMiner } from "../../scripts/miner.ts";
 import {
   findBitcoind,
   lookForBitcoind,
-  openMiner,
   type Regtest,
   startRegtest,
 } from "../../scripts/regtest.ts";

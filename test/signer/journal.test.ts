@@ -24,13 +24,8 @@ import {
   nextClock,
 } from "../../policies/history.ts";
 import { readPolicy } from "../../policies/policy.ts";
-import {
-  type ClaimRequest,
-  createJournal,
-  type Journal,
-  JournalError,
-  openJournal,
-} from "../../signer/journal.ts";
+import { type ClaimRequest, type Journal, openJournal } from "../../signer/journal.ts";
+import { createJournal, JournalError } from "../../signer/journal-file.ts";
 import { id, victimAnswer, victimClaim } from "../support/journal-claims.ts";
 import { honest, POLICY } from "../support/spend.ts";
 

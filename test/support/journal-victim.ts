@@ -6,7 +6,8 @@
  */
 import { writeSync } from "node:fs";
 import { decide } from "../../policies/decide.ts";
-import { JournalError, openJournal } from "../../signer/journal.ts";
+import { openJournal } from "../../signer/journal.ts";
+import { JournalError } from "../../signer/journal-file.ts";
 import { victimAnswer, victimClaim } from "./journal-claims.ts";
 import { honest } from "./spend.ts";
 

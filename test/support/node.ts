@@ -2,13 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
-import {
-  lookForBitcoind,
-  type Miner,
-  openMiner,
-  type Regtest,
-  startRegtest,
-} from "../../scripts/regtest.ts";
+import { type Miner, openMiner } from "../../scripts/miner.ts";
+import { lookForBitcoind, type Regtest, startRegtest } from "../../scripts/regtest.ts";
 import type { Bitcoind } from "../../signer/node/bitcoind.ts";
 import { describeReal, type RealPart } from "./real-part.ts";
 

@@ -1,0 +1,151 @@
+/** The journal's file: its tables, whose it is, that one process alone has it open, durably. */
+import { closeSync, existsSync, openSync } from "node:fs";
+import Database from "better-sqlite3";
+import type { Network } from "../policies/bitcoin/network.ts";
+import type { Role } from "../policies/vault.ts";
+
+export interface JournalOptions {
+  readonly file: string;
+  readonly network: Network;
+  readonly role: Role;
+}
+
+export class JournalError extends Error {
+  readonly code: "missing" | "exists" | "foreign" | "newer" | "in-use" | "damaged";
+  constructor(code: JournalError["code"], detail: string, options?: ErrorOptions) {
+    super(detail, options);
+    this.name = "JournalError";
+    this.code = code;
+  }
+}
+
+/** Rises with every change of the tables; a journal of a later version is refused. */
+const VERSION = 1;
+const SCHEMA = `
+  CREATE TABLE journal (
+    version INTEGER NOT NULL, network TEXT NOT NULL, role TEXT NOT NULL
+  ) STRICT;
+  -- One row. The clock and the height never fall, whatever the machine's clock or the node says.
+  CREATE TABLE state (
+    clock INTEGER NOT NULL, height INTEGER NOT NULL, paused INTEGER NOT NULL
+  ) STRICT;
+  -- A transaction of an intent that this signer has bound itself to.
+  CREATE TABLE claims (
+    intent TEXT NOT NULL, txid TEXT NOT NULL, purpose TEXT NOT NULL, vault TEXT NOT NULL,
+    anchor TEXT NOT NULL, outpoints TEXT NOT NULL,
+    sats INTEGER NOT NULL CHECK (sats >= 0), change_index INTEGER,
+    at INTEGER NOT NULL, height INTEGER NOT NULL, policy TEXT NOT NULL,
+    PRIMARY KEY (intent, txid)
+  ) STRICT;
+  -- Covering: a window's sum reads the index alone.
+  CREATE INDEX claims_at ON claims (at, intent, sats);
+  CREATE INDEX claims_height ON claims (height, intent, sats);
+  CREATE INDEX claims_vault ON claims (vault, change_index);
+  -- A coin belongs to one intent for good.
+  CREATE TABLE outpoints (
+    outpoint TEXT PRIMARY KEY, intent TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE signatures (
+    digest TEXT PRIMARY KEY, intent TEXT NOT NULL, txid TEXT NOT NULL, bytes BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE answers (
+    request TEXT PRIMARY KEY, digest TEXT NOT NULL REFERENCES signatures (digest)
+  ) STRICT, WITHOUT ROWID;
+  -- Every decision, each row chained to the one before it: see audit.ts.
+  CREATE TABLE decisions (
+    sequence INTEGER PRIMARY KEY, record TEXT NOT NULL, link TEXT NOT NULL
+  ) STRICT;
+  -- The same keys give the same addresses, so they are registered once, whoever is said to hold them.
+  CREATE TABLE vaults (
+    id TEXT PRIMARY KEY, keys TEXT NOT NULL UNIQUE, document TEXT NOT NULL,
+    registered_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`;
+
+/** Makes a new, empty journal: part of provisioning, never of a start. */
+export function createJournal({ file, network, role }: JournalOptions): void {
+  if (existsSync(file)) throw new JournalError("exists", `there is a journal at ${file} already`);
+  // Made by us first, so that it is its owner's alone; SQLite's side files take the same mode.
+  closeSync(openSync(file, "wx", 0o600));
+  const db = new Database(file);
+  durable(db);
+  db.transaction(() => {
+    db.exec(SCHEMA);
+    db.prepare("INSERT INTO journal VALUES (?, ?, ?)").run(VERSION, network, role);
+    db.prepare("INSERT INTO state VALUES (0, 0, 0)").run();
+  }).exclusive();
+  db.close();
+}
+
+/** Opens the file of this network and role, and takes its lock; throws a JournalError. */
+export function openJournalFile(options: JournalOptions): Database.Database {
+  const { file } = options;
+  if (!existsSync(file)) {
+    throw new JournalError(
+      "missing",
+      `there is no journal at ${file}; a signer without its memory does not sign. Restore it from a backup, or provision a new signer with new keys`,
+    );
+  }
+  const db = openDatabase(file);
+  checkIdentity(db, options);
+  return db;
+}
+
+function openDatabase(file: string): Database.Database {
+  try {
+    const db = new Database(file, { fileMustExist: true, timeout: 0 });
+    durable(db);
+    // Takes the lock now, not at the first claim: two signers on one journal are two memories.
+    db.prepare("UPDATE state SET paused = paused").run();
+    return db;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    if (code.startsWith("SQLITE_BUSY")) {
+      throw new JournalError("in-use", `journal ${file} is open in another process`, {
+        cause: error,
+      });
+    }
+    throw new JournalError("damaged", `journal ${file} cannot be opened: ${code}`, {
+      cause: error,
+    });
+  }
+}
+
+function durable(db: Database.Database): void {
+  db.defaultSafeIntegers(true);
+  db.pragma("locking_mode = EXCLUSIVE");
+  db.pragma("journal_mode = WAL");
+  // A commit is on the disk before it is believed (invariant 1).
+  db.pragma("synchronous = FULL");
+  db.pragma("foreign_keys = ON");
+}
+
+function checkIdentity(db: Database.Database, { file, network, role }: JournalOptions): void {
+  const row = identityOf(db, file);
+  if (row === undefined || row.network !== network || row.role !== role) {
+    db.close();
+    throw new JournalError(
+      "foreign",
+      `journal ${file} belongs to the ${row?.role} on ${row?.network}, not to the ${role} on ${network}`,
+    );
+  }
+  if (row.version > BigInt(VERSION)) {
+    db.close();
+    throw new JournalError("newer", `journal ${file} was written by a later version of Ballast`);
+  }
+}
+
+interface IdentityRow {
+  readonly version: bigint;
+  readonly network: string;
+  readonly role: string;
+}
+
+function identityOf(db: Database.Database, file: string): IdentityRow | undefined {
+  try {
+    return db.prepare<[], IdentityRow>("SELECT * FROM journal").get();
+  } catch (error) {
+    db.close();
+    throw new JournalError("damaged", `${file} is no journal`, { cause: error });
+  }
+}
