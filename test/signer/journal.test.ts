@@ -384,11 +384,12 @@ describe("the history", () => {
           });
           expect(seen && sorted(seen)).toEqual(sorted(expected));
           if (decision.kind !== "approved") continue;
+          const when = { at: clock, height: tip };
           const again = claims.findIndex(({ intent }) => intent === spend.intent);
-          const claim = { ...spend, anchor: spend.outpoints[0] ?? "", at: clock, height: tip };
+          const before = claims[again];
           // No signature has left yet, so what is asked again is charged again, now.
-          if (again >= 0) claims[again] = claim;
-          else claims.push(claim);
+          if (before !== undefined) claims[again] = { ...before, ...when };
+          else claims.push({ ...spend, anchor: spend.outpoints[0] ?? "", ...when });
         }
         closeAll();
       }),
