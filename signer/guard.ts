@@ -1,5 +1,5 @@
 /**
- * The guard: the whole path of a request in one function. Read, decide and claim in one
+ * The guard: the whole path of a request in one file. Read, decide and claim in one
  * transaction, sign, verify, record, release. A key is never asked before the claim is on the disk,
  * and no signature leaves before it is verified and stored (architecture sections 3 and 4).
  */
