@@ -161,6 +161,9 @@ function intentFrom(facts: SpendFacts, vault: Vault | null, policy: Policy): Spe
     purpose: purposeOf(facts) ?? "withdrawal",
     network: policy.network,
     vault: vault?.id ?? "",
+    parties: [],
+    cancels: null,
+    proposer: null,
     outputs: facts.outputs.flatMap(({ coin, script, sats }) =>
       coin === null && isSats(sats) ? [{ script, sats }] : [],
     ),

@@ -6,7 +6,7 @@
  * This is where the curve work is (derivation, signatures): it runs off the main thread.
  */
 import * as ecc from "tiny-secp256k1";
-import { hex } from "./bitcoin/hash.ts";
+import { hex, taggedHash } from "./bitcoin/hash.ts";
 import type { Psbt } from "./bitcoin/psbt.ts";
 import { fieldsOf, IN, OUT, type PsbtMap, valueOf } from "./bitcoin/psbt-fields.ts";
 import { verifies } from "./bitcoin/schnorr.ts";
@@ -21,8 +21,9 @@ import {
   type TxInput,
   type TxOutput,
   txidOf,
+  writeUnsignedTx,
 } from "./bitcoin/transaction.ts";
-import { equal, reader } from "./bitcoin/wire.ts";
+import { concat, equal, reader, sized, u8, u64 } from "./bitcoin/wire.ts";
 import { foreignOutputLies, inputLies, type Lie, ownOutputLies, readUtxo } from "./lies.ts";
 import { type Found, locator } from "./locate.ts";
 import {
@@ -36,6 +37,8 @@ import {
 
 export interface SpendFacts {
   readonly txid: string;
+  /** 32 bytes in hex over the unsigned transaction and every output that it spends: what approvals are bound to. */
+  readonly spendHash: string;
   readonly psbtVersion: 0 | 2;
   readonly version: number;
   readonly locktime: number;
@@ -178,6 +181,7 @@ export function spendFacts(
   const external = outputs.filter(({ coin }) => coin === null);
   return {
     txid: shown(txidOf(tx)),
+    spendHash: spendHashOf(tx, spent),
     psbtVersion: psbt.version,
     version: tx.version,
     locktime: tx.locktime,
@@ -190,6 +194,14 @@ export function spendFacts(
     externalSats: external.reduce((sum, output) => sum + output.sats, 0n),
     vbytes: finishedVbytes(tx.inputs.length, tx.outputs),
   };
+}
+
+/** Signatures and hints in a PSBT do not change it; amounts and scripts of the coins do. */
+function spendHashOf(tx: Tx, spent: readonly (TxOutput | null)[]): string {
+  const coins = spent.map((output) =>
+    output === null ? u8(0) : concat([u8(1), u64(output.sats), sized(output.script)]),
+  );
+  return hex(taggedHash("ballast/spend@1", sized(writeUnsignedTx(tx)), ...coins));
 }
 
 /** A Taproot output whose key is no point on the curve pays nobody, ever. */

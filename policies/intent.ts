@@ -11,21 +11,64 @@ import { addressOf, scriptOf } from "./bitcoin/taproot.ts";
 import { compare } from "./bitcoin/wire.ts";
 import { isSats, type Sats, sats } from "./money.ts";
 
-/** What a spend is for. The signer derives it from the facts and compares (see purpose.ts). */
-export const PURPOSES = ["withdrawal"] as const;
+/**
+ * What a spend is for (architecture section 3). The signer derives it from the facts and compares,
+ * see purpose.ts. A bump is no purpose of its own: it is the same intent with a higher fee.
+ */
+export const PURPOSES = [
+  "withdrawal",
+  "migration",
+  "collect",
+  "top-up",
+  "refresh",
+  "consolidation",
+  "margin",
+  "escrow-in",
+  "escrow-out",
+  "channel-open",
+  "cancel",
+  "recovery-lsp-gone",
+  "recovery-user-lost",
+  "proof-of-reserves",
+] as const;
 export type Purpose = (typeof PURPOSES)[number];
+
+/** Purposes that pay somebody outside all vaults; in all others every output stays in one. */
+const PAYING: ReadonlySet<Purpose> = new Set<Purpose>([
+  "withdrawal",
+  "margin",
+  "channel-open",
+  "recovery-lsp-gone",
+]);
 
 /** As many as a PSBT may have; the policy's own cap is lower. */
 const OUTPUTS_MAX = PSBT_OUTPUTS_MAX;
+
+const vaultId = z.string().regex(/^[0-9a-f]{40}$/);
+
+/** As many vaults as one true-up may serve. */
+const PARTIES_MAX = 250;
 
 /** The intent document, format `ballast/intent@1`: see README.md for a worked example. */
 export const intentSchema = z.strictObject({
   format: z.literal("ballast/intent@1"),
   purpose: z.enum(PURPOSES),
   network: z.enum(NETWORKS),
-  /** Id of the vault whose coins are spent. */
-  vault: z.string().regex(/^[0-9a-f]{40}$/),
-  /** What leaves the vault: no change, no fee. */
+  /** Id of the vault whose coins are spent; of a true-up of many vaults, the treasury. */
+  vault: vaultId,
+  /** Ids of the other vaults that the spend may touch: where it collects, tops up or moves to. */
+  parties: z.array(vaultId).max(PARTIES_MAX).default([]),
+  /** Id of the intent that a cancel takes back. */
+  cancels: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
+  /** Who asks for it, by the name in the policy: a proposer does not approve. */
+  proposer: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/)
+    .optional(),
+  /** What leaves all vaults: no change, no fee. */
   outputs: z
     .array(
       z.strictObject({
@@ -33,13 +76,12 @@ export const intentSchema = z.strictObject({
         sats: z.union([z.int().positive(), z.string().regex(/^[1-9][0-9]{0,15}$/)]),
       }),
     )
-    .min(1)
     .max(OUTPUTS_MAX),
   /** Tells two equal payments apart: a withdrawal's number. Printable ASCII, shown to people. */
   reference: z.string().regex(/^[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?$/),
 });
 
-export type IntentDocument = z.infer<typeof intentSchema>;
+export type IntentDocument = z.input<typeof intentSchema>;
 
 export interface IntentOutput {
   readonly script: Uint8Array;
@@ -52,6 +94,11 @@ export interface SpendIntent {
   readonly purpose: Purpose;
   readonly network: Network;
   readonly vault: string;
+  /** Sorted, each once. */
+  readonly parties: readonly string[];
+  /** Null unless it is a cancel. */
+  readonly cancels: string | null;
+  readonly proposer: string | null;
   readonly outputs: readonly IntentOutput[];
   readonly reference: string;
 }
@@ -73,8 +120,20 @@ export function readIntent(value: unknown): SpendIntent {
       parsed.error.issues.map((issue) => `${issue.path.join(".") || "document"}: ${issue.message}`),
     );
   }
-  const { purpose, network, vault, reference } = parsed.data;
+  const { purpose, network, vault, parties, reference } = parsed.data;
+  const { cancels = null, proposer = null } = parsed.data;
   const reasons: string[] = [];
+  if (new Set([vault, ...parties]).size !== parties.length + 1) {
+    reasons.push("parties: a vault is named twice");
+  }
+  const pays = PAYING.has(purpose);
+  if (pays && parsed.data.outputs.length === 0) reasons.push(`outputs: a ${purpose} pays somebody`);
+  if (!pays && parsed.data.outputs.length > 0) {
+    reasons.push(`outputs: a ${purpose} pays nobody outside the vaults`);
+  }
+  if ((purpose === "cancel") !== (cancels !== null)) {
+    reasons.push("cancels: a cancel, and only a cancel, names the intent that it takes back");
+  }
   const outputs = parsed.data.outputs.flatMap((output, i) => {
     const script = scriptOf(output.address, network);
     const amount = BigInt(output.sats);
@@ -83,11 +142,12 @@ export function readIntent(value: unknown): SpendIntent {
     return script === null || !isSats(amount) ? [] : [{ script, sats: sats(amount) }];
   });
   if (reasons.length > 0) throw new IntentError(reasons);
-  return intentOf({ purpose, network, vault, outputs, reference });
+  return intentOf({ purpose, network, vault, parties, cancels, proposer, outputs, reference });
 }
 
 /** The intent with its id. */
 export function intentOf(content: Omit<SpendIntent, "id">): SpendIntent {
+  const parties = [...content.parties].sort();
   const outputs = content.outputs
     .map(({ script, sats: amount }) => `${hex(script)}:${amount}`)
     .sort();
@@ -96,11 +156,14 @@ export function intentOf(content: Omit<SpendIntent, "id">): SpendIntent {
     content.purpose,
     content.network,
     content.vault,
+    parties.join(","),
+    content.cancels ?? "",
+    content.proposer ?? "",
     content.reference,
     ...outputs,
   ].join("\n");
   const id = hex(taggedHash("ballast/intent@1", new TextEncoder().encode(text)));
-  return { ...content, id };
+  return { ...content, parties, id };
 }
 
 /** The intent as it travels. */
@@ -110,6 +173,9 @@ export function writeIntent(intent: SpendIntent): IntentDocument {
     purpose: intent.purpose,
     network: intent.network,
     vault: intent.vault,
+    ...(intent.parties.length > 0 && { parties: [...intent.parties] }),
+    ...(intent.cancels !== null && { cancels: intent.cancels }),
+    ...(intent.proposer !== null && { proposer: intent.proposer }),
     outputs: intent.outputs.map(({ script, sats: amount }) => {
       const address = addressOf(script, intent.network);
       if (address === null) throw new IntentError(["an output has no address"]);

@@ -416,6 +416,9 @@ function freshSpend(
     purpose: "withdrawal",
     network: NETWORK,
     vault: scripts.vault.id,
+    parties: [],
+    cancels: null,
+    proposer: null,
     outputs: [payment],
     reference: `bench ${number}`,
   });

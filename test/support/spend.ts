@@ -197,6 +197,9 @@ export function honest(options: SpendOptions = {}): Spend {
     purpose: "withdrawal",
     network: "regtest",
     vault: vault.vault.id,
+    parties: [],
+    cancels: null,
+    proposer: null,
     outputs: (options.payments ?? PAYMENTS).map(({ sats: amount, script }) => ({
       script,
       sats: amount as Sats,
