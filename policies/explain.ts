@@ -8,7 +8,7 @@ import type { Psbt } from "./bitcoin/psbt.ts";
 import type { ChainView } from "./chain-view.ts";
 import { judge, ruleIds, type Violation } from "./decide.ts";
 import { type Coin, type SpendFacts, spendFacts } from "./facts.ts";
-import { type HistoryDocument, historyOf, NO_HISTORY, nextClock } from "./history.ts";
+import { type HistoryDocument, historyOf, historyQuery, NO_HISTORY, nextClock } from "./history.ts";
 import { intentOf, type SpendIntent } from "./intent.ts";
 import { isSats } from "./money.ts";
 import type { Policy } from "./policy.ts";
@@ -106,17 +106,10 @@ export function explain(options: ExplainOptions): Explanation {
   const intent = options.intent ?? intentFrom(facts, vault, policy);
   const document = options.history ?? NO_HISTORY;
   const height = Math.max(document.height, chain?.height ?? 0);
-  const history = historyOf(document, {
-    intent: intent.id,
-    vault: intent.vault,
-    outpoints: facts.inputs.map(({ outpoint }) => outpoint),
-    policy,
-    now:
-      chain === null
-        ? options.now
-        : nextClock({ before: 0, wall: options.now, medianTime: chain.medianTime * 1000 }),
-    height,
-  });
+  const medianTime = chain === null ? null : chain.medianTime * 1000;
+  const now =
+    medianTime === null ? options.now : nextClock({ before: 0, wall: options.now, medianTime });
+  const history = historyOf(document, historyQuery(facts, intent, policy, { now, height }));
   const without = chain === null ? CHAIN_RULES : new Set<RuleId>();
   const spend = { facts, intent, policy, vault, history, chain };
   const { verdict, violations } = judge(spend, without);

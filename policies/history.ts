@@ -5,7 +5,9 @@
 import { z } from "zod";
 import { isOutpoint } from "./bitcoin/transaction.ts";
 import type { SpendFacts } from "./facts.ts";
+import type { SpendIntent } from "./intent.ts";
 import type { Policy } from "./policy.ts";
+import { type Bound, boundKey, boundsOf, type Charge } from "./velocity.ts";
 
 /** One spend that a signer has bound itself to: written before the key was asked. */
 export interface Claim {
@@ -16,8 +18,8 @@ export interface Claim {
   /** First input of the intent's first transaction: all its transactions spend it (invariant 2). */
   readonly anchor: string;
   readonly outpoints: readonly string[];
-  /** Everything that left the vaults: external outputs and fee. */
-  readonly sats: bigint;
+  /** What it took out of which account of the windows; see velocity.ts. */
+  readonly charges: readonly Charge[];
   /** Index of its change, or null. */
   readonly changeIndex: number | null;
   /** Milliseconds since 1970 by the signer's monotone clock. */
@@ -33,8 +35,8 @@ export interface History {
   readonly height: number;
   /** Claims that share an outpoint or the intent with this spend. */
   readonly related: readonly Claim[];
-  /** Sats charged to each window of the policy, in its order. */
-  readonly charged: readonly bigint[];
+  /** Sats that other intents have charged to each window asked for, by `boundKey`. */
+  readonly charged: ReadonlyMap<string, bigint>;
   /** Highest change index signed for this vault; -1 when there was none. */
   readonly changeIndex: number;
 }
@@ -75,7 +77,14 @@ export const historySchema = z.strictObject({
       txid: z.string().regex(/^[0-9a-f]{64}$/),
       anchor: outpointText,
       outpoints: z.array(outpointText).min(1),
-      sats: z.union([z.int().nonnegative(), z.string().regex(/^[0-9]{1,16}$/)]).transform(BigInt),
+      charges: z.array(
+        z.strictObject({
+          account: z.string().min(1).max(200),
+          sats: z
+            .union([z.int().nonnegative(), z.string().regex(/^[0-9]{1,16}$/)])
+            .transform(BigInt),
+        }),
+      ),
       changeIndex: z.int().nonnegative().nullable(),
       at: z.int().nonnegative(),
       height: z.int().nonnegative(),
@@ -96,7 +105,8 @@ export interface HistoryQuery {
   readonly intent: string;
   readonly vault: string;
   readonly outpoints: readonly string[];
-  readonly policy: Policy;
+  /** The windows to be summed. */
+  readonly bounds: readonly Pick<Bound, "account" | "hours">[];
   /** Monotone milliseconds and height at which the spend is judged. */
   readonly now: number;
   readonly height: number;
@@ -105,9 +115,17 @@ export interface HistoryQuery {
 /** What a spend of this intent and these facts asks of the history. */
 export function historyQuery(
   facts: SpendFacts,
-  rest: Omit<HistoryQuery, "outpoints">,
+  intent: SpendIntent,
+  policy: Policy,
+  at: Pick<HistoryQuery, "now" | "height">,
 ): HistoryQuery {
-  return { ...rest, outpoints: facts.inputs.map(({ outpoint }) => outpoint) };
+  return {
+    ...at,
+    intent: intent.id,
+    vault: intent.vault,
+    outpoints: facts.inputs.map(({ outpoint }) => outpoint),
+    bounds: boundsOf(facts, intent, policy),
+  };
 }
 
 /** The history that bears on a spend, from all claims. */
@@ -115,8 +133,11 @@ export function historyOf(document: HistoryDocument, query: HistoryQuery): Histo
   const outpoints = new Set(query.outpoints);
   const height = Math.max(document.height, query.height);
   const { claims } = document;
-  const sum = (some: readonly Claim[]): bigint =>
-    some.reduce((total, { sats }) => total + sats, 0n);
+  const others = claims.filter(({ intent }) => intent !== query.intent);
+  const sum = (some: readonly Claim[], account: string): bigint =>
+    some
+      .flatMap(({ charges }) => charges)
+      .reduce((total, charge) => (charge.account === account ? total + charge.sats : total), 0n);
   return {
     paused: document.paused,
     height,
@@ -125,16 +146,17 @@ export function historyOf(document: HistoryDocument, query: HistoryQuery): Histo
         claim.intent === query.intent ||
         claim.outpoints.some((outpoint) => outpoints.has(outpoint)),
     ),
-    charged: query.policy.withdrawal.windows.map(({ hours }) => {
-      const others = claims.filter(({ intent }) => intent !== query.intent);
-      const byClock = sum(others.filter(({ at }) => at > query.now - hours * HOUR_MS));
-      const byHeight = sum(
-        others.filter((claim) => claim.height > height - hours * BLOCKS_PER_HOUR),
-      );
-      // A clock that jumps ahead, or blocks that come fast, must not reopen a window.
-      // biome-ignore lint/complexity/useMathMinMax: Math.max takes no bigint.
-      return byClock > byHeight ? byClock : byHeight;
-    }),
+    charged: new Map(
+      query.bounds.map(({ account, hours }) => {
+        const recent = others.filter(({ at }) => at > query.now - hours * HOUR_MS);
+        const above = others.filter((claim) => claim.height > height - hours * BLOCKS_PER_HOUR);
+        const byClock = sum(recent, account);
+        const byHeight = sum(above, account);
+        // A clock that jumps ahead, or blocks that come fast, must not reopen a window.
+        // biome-ignore lint/complexity/useMathMinMax: Math.max takes no bigint.
+        return [boundKey({ account, hours }), byClock > byHeight ? byClock : byHeight];
+      }),
+    ),
     changeIndex: claims
       .filter(({ vault }) => vault === query.vault)
       .reduce((highest, { changeIndex }) => Math.max(highest, changeIndex ?? -1), -1),

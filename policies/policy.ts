@@ -2,11 +2,13 @@
  * The policy document: the limits that one signer enforces. Strict: an unknown key, a missing limit
  * or an empty list is refused with its place, because a typo in a limit is no limit (attacks.md 124).
  */
+import * as ecc from "tiny-secp256k1";
 import { z } from "zod";
-import { hex, taggedHash } from "./bitcoin/hash.ts";
+import { fromHex, hex, taggedHash } from "./bitcoin/hash.ts";
 import { NETWORKS, type Network } from "./bitcoin/network.ts";
 import { PSBT_INPUTS_MAX, PSBT_OUTPUTS_MAX } from "./bitcoin/psbt.ts";
 import { scriptOf } from "./bitcoin/taproot.ts";
+import type { Purpose } from "./intent.ts";
 import {
   type Bps,
   bps,
@@ -16,6 +18,7 @@ import {
   type Sats,
   sats,
 } from "./money.ts";
+import { type Person, type Quorum, samePerson } from "./quorum.ts";
 import { ROLES, type Role } from "./vault.ts";
 
 const amount = z
@@ -51,6 +54,37 @@ const window = z.strictObject({
   sats: amount,
 });
 
+const windows = z.array(window).min(1).max(8);
+
+/** `any`, or the only addresses that may be paid; an entry may be bound to one vault's coins. */
+const destinations = z.union([
+  z.literal("any"),
+  z
+    .array(
+      z.union([
+        z.string().max(100),
+        z.strictObject({
+          address: z.string().max(100),
+          /** Only this vault's coins may go there. */
+          vault: z.string().regex(/^[0-9a-f]{40}$/),
+        }),
+      ]),
+    )
+    .min(1)
+    .max(1_000),
+]);
+
+const limits = z.strictObject({
+  sats_per_spend: amount,
+  /** Over all spends of the purpose. */
+  windows,
+  /** Over the spends of one vault: nobody fills the window of all for the price of fees. */
+  vault_windows: windows.optional(),
+  /** Over the payments to one destination. */
+  destination_windows: windows.optional(),
+  destinations,
+});
+
 /** The policy document, format `ballast/policy@1`: see README.md for a worked example. */
 export const policySchema = z.strictObject({
   format: z.literal("ballast/policy@1"),
@@ -77,15 +111,31 @@ export const policySchema = z.strictObject({
     sat_per_vbyte: z.strictObject({ min: rate, max: rate }),
     /** Of the payments, without change and fee. */
     share_bps: share,
+    /** The budget of all fees together, whatever they are paid for. */
+    windows,
   }),
-  purposes: z.strictObject({
-    withdrawal: z.strictObject({
-      sats_per_spend: amount,
-      windows: z.array(window).min(1).max(8),
-      /** `any`, or the only addresses that may be paid. */
-      destinations: z.union([z.literal("any"), z.array(z.string().max(100)).min(1).max(1_000)]),
+  /** Whose agreement resumes a paused signer; without it a pause is for good. */
+  quorum: z
+    .strictObject({
+      approvals: z.int().min(1).max(20),
+      people: z
+        .array(
+          z.strictObject({
+            name: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
+            /** Compressed key in hex; of a Ledger, the key that signs messages. */
+            key: z.string().regex(/^0[23][0-9a-f]{64}$/),
+          }),
+        )
+        .min(1)
+        .max(20),
+    })
+    .optional(),
+  /** A purpose that is not here is not signed for. */
+  purposes: z
+    .strictObject({ withdrawal: limits.optional() })
+    .refine((purposes) => Object.values(purposes).some((purpose) => purpose !== undefined), {
+      message: "no purpose is allowed, nothing could be signed",
     }),
-  }),
 });
 
 export type PolicyDocument = z.input<typeof policySchema>;
@@ -105,16 +155,29 @@ export interface Policy {
   readonly feeRateMin: MsatsPerVbyte;
   readonly feeRateMax: MsatsPerVbyte;
   readonly feeShareMax: Bps;
-  readonly withdrawal: WithdrawalLimits;
+  readonly feeWindows: readonly Window[];
+  /** Null when the document names none. */
+  readonly quorum: Quorum | null;
+  readonly purposes: Readonly<Partial<Record<Purpose, PurposeLimits>>>;
   /** 32 bytes in hex over the document's content: which law was in force. */
   readonly hash: string;
 }
 
-export interface WithdrawalLimits {
+export interface PurposeLimits {
   readonly satsPerSpend: Sats;
+  /** Over all spends of the purpose. */
   readonly windows: readonly Window[];
-  /** Null means any; else scripts in hex. */
-  readonly destinations: ReadonlySet<string> | null;
+  readonly vaultWindows: readonly Window[];
+  readonly destinationWindows: readonly Window[];
+  /** Null means any. */
+  readonly destinations: readonly Destination[] | null;
+}
+
+export interface Destination {
+  /** Hex. */
+  readonly script: string;
+  /** Whose coins may go there; null means every vault's. */
+  readonly vault: string | null;
 }
 
 export interface Window {
@@ -141,21 +204,30 @@ export function readPolicy(value: unknown): Policy {
   }
   const { name, version, network, role, chain, transaction, fees, purposes } = parsed.data;
   const reasons: string[] = [];
-  const { destinations } = purposes.withdrawal;
-  const scripts =
-    destinations === "any"
-      ? null
-      : new Set(
-          destinations.flatMap((address, i) => {
+  const limitsOf = (purpose: Purpose, document: z.output<typeof limits>): PurposeLimits => ({
+    satsPerSpend: document.sats_per_spend,
+    windows: document.windows,
+    vaultWindows: document.vault_windows ?? [],
+    destinationWindows: document.destination_windows ?? [],
+    destinations:
+      document.destinations === "any"
+        ? null
+        : document.destinations.flatMap((entry, i): readonly Destination[] => {
+            const { address, vault } =
+              typeof entry === "string" ? { address: entry, vault: null } : entry;
             const script = scriptOf(address, network);
-            if (script !== null) return [hex(script)];
-            reasons.push(`purposes.withdrawal.destinations.${i}: no address of ${network}`);
+            if (script !== null) return [{ script: hex(script), vault }];
+            reasons.push(`purposes.${purpose}.destinations.${i}: no address of ${network}`);
             return [];
           }),
-        );
+  });
+  const { withdrawal } = purposes;
+  const allowed =
+    withdrawal === undefined ? {} : { withdrawal: limitsOf("withdrawal", withdrawal) };
   if (fees.sat_per_vbyte.min > fees.sat_per_vbyte.max) {
     reasons.push("fees.sat_per_vbyte: min is above max, nothing could be signed");
   }
+  const quorum = quorumFrom(parsed.data.quorum, reasons);
   if (reasons.length > 0) throw new PolicyError(reasons);
   return {
     name,
@@ -172,13 +244,33 @@ export function readPolicy(value: unknown): Policy {
     feeRateMin: fees.sat_per_vbyte.min,
     feeRateMax: fees.sat_per_vbyte.max,
     feeShareMax: fees.share_bps,
-    withdrawal: {
-      satsPerSpend: purposes.withdrawal.sats_per_spend,
-      windows: purposes.withdrawal.windows,
-      destinations: scripts,
-    },
+    feeWindows: fees.windows,
+    quorum,
+    purposes: allowed,
     hash: hex(taggedHash("ballast/policy@1", new TextEncoder().encode(canonical(value)))),
   };
+}
+
+/** People who are each somebody else, and enough of them. */
+function quorumFrom(
+  document: z.output<typeof policySchema>["quorum"],
+  reasons: string[],
+): Quorum | null {
+  if (document === undefined) return null;
+  const people = document.people.map(({ name, key }): Person => ({ name, key: fromHex(key) }));
+  people.forEach((person, i) => {
+    if (!ecc.isPoint(person.key)) reasons.push(`quorum.people.${i}: the key is no point`);
+    for (const other of people.slice(i + 1)) {
+      if (other.name === person.name) reasons.push(`quorum.people: ${person.name} stands twice`);
+      if (samePerson(other, person)) {
+        reasons.push(`quorum.people: ${person.name} and ${other.name} have one key`);
+      }
+    }
+  });
+  if (document.approvals > people.length) {
+    reasons.push(`quorum.approvals: ${document.approvals} of ${people.length} people cannot agree`);
+  }
+  return { approvals: document.approvals, people };
 }
 
 /** JSON with sorted keys: two files that say the same have the same hash. */

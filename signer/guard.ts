@@ -20,8 +20,8 @@ import {
 import type { SpendFacts } from "../policies/facts.ts";
 import { readIntent, type SpendIntent } from "../policies/intent.ts";
 import type { Policy } from "../policies/policy.ts";
-import { chargeOf } from "../policies/purpose.ts";
 import { CHANGE, type Vault, type VaultDocument } from "../policies/vault.ts";
+import { boundsOf, chargesOf } from "../policies/velocity.ts";
 import { CurveError, type CurvePool } from "./curve.ts";
 import type { Journal } from "./journal.ts";
 import { KeyError } from "./key-error.ts";
@@ -201,10 +201,11 @@ function claimRequest(
       vault: intent.vault,
       txid: facts.txid,
       outpoints: facts.inputs.map((input) => input.outpoint),
-      sats: chargeOf(facts),
+      charges: chargesOf(facts, intent),
       changeIndex: change.length === 0 ? null : Math.max(...change),
     },
-    policy,
+    policy: policy.hash,
+    bounds: boundsOf(facts, intent, policy),
     wall,
     height: chain?.height ?? 0,
     medianTimeMs: (chain?.medianTime ?? 0) * 1000,

@@ -3,15 +3,20 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import Database from "better-sqlite3";
 import type { Network } from "../policies/bitcoin/network.ts";
 import type { Role } from "../policies/vault.ts";
+import { createMirror } from "./mirror.ts";
 
 export interface JournalOptions {
   readonly file: string;
   readonly network: Network;
   readonly role: Role;
+  /** A file in another place that remembers how far this journal has come; see mirror.ts. */
+  readonly mirror?: string;
+  /** Secret of 32 bytes that signs the heads of the decision log; no key of any vault. */
+  readonly auditKey?: Uint8Array;
 }
 
 export class JournalError extends Error {
-  readonly code: "missing" | "exists" | "foreign" | "newer" | "in-use" | "damaged";
+  readonly code: "missing" | "exists" | "foreign" | "newer" | "in-use" | "damaged" | "older";
   constructor(code: JournalError["code"], detail: string, options?: ErrorOptions) {
     super(detail, options);
     this.name = "JournalError";
@@ -27,19 +32,26 @@ const SCHEMA = `
   ) STRICT;
   -- One row. The clock and the height never fall, whatever the machine's clock or the node says.
   CREATE TABLE state (
-    clock INTEGER NOT NULL, height INTEGER NOT NULL, paused INTEGER NOT NULL
+    clock INTEGER NOT NULL, height INTEGER NOT NULL, paused INTEGER NOT NULL,
+    pauses INTEGER NOT NULL
   ) STRICT;
   -- A transaction of an intent that this signer has bound itself to.
   CREATE TABLE claims (
     intent TEXT NOT NULL, txid TEXT NOT NULL, purpose TEXT NOT NULL, vault TEXT NOT NULL,
     anchor TEXT NOT NULL, outpoints TEXT NOT NULL,
-    sats INTEGER NOT NULL CHECK (sats >= 0), change_index INTEGER,
+    change_index INTEGER,
     at INTEGER NOT NULL, height INTEGER NOT NULL, policy TEXT NOT NULL,
     PRIMARY KEY (intent, txid)
   ) STRICT;
+  -- What each transaction took out of which account of the windows; see policies/velocity.ts.
+  CREATE TABLE charges (
+    account TEXT NOT NULL, intent TEXT NOT NULL, txid TEXT NOT NULL,
+    sats INTEGER NOT NULL CHECK (sats >= 0), at INTEGER NOT NULL, height INTEGER NOT NULL,
+    PRIMARY KEY (account, intent, txid)
+  ) STRICT, WITHOUT ROWID;
   -- Covering: a window's sum reads the index alone.
-  CREATE INDEX claims_at ON claims (at, intent, sats);
-  CREATE INDEX claims_height ON claims (height, intent, sats);
+  CREATE INDEX charges_at ON charges (account, at, intent, sats);
+  CREATE INDEX charges_height ON charges (account, height, intent, sats);
   CREATE INDEX claims_vault ON claims (vault, change_index);
   -- A coin belongs to one intent for good.
   CREATE TABLE outpoints (
@@ -55,6 +67,10 @@ const SCHEMA = `
   CREATE TABLE decisions (
     sequence INTEGER PRIMARY KEY, record TEXT NOT NULL, link TEXT NOT NULL
   ) STRICT;
+  -- The head of that chain, signed at intervals.
+  CREATE TABLE heads (
+    sequence INTEGER PRIMARY KEY, link TEXT NOT NULL, key TEXT NOT NULL, signature TEXT NOT NULL
+  ) STRICT;
   -- The same keys give the same addresses, so they are registered once, whoever is said to hold them.
   CREATE TABLE vaults (
     id TEXT PRIMARY KEY, keys TEXT NOT NULL UNIQUE, document TEXT NOT NULL,
@@ -63,7 +79,7 @@ const SCHEMA = `
 `;
 
 /** Makes a new, empty journal: part of provisioning, never of a start. */
-export function createJournal({ file, network, role }: JournalOptions): void {
+export function createJournal({ file, network, role, mirror }: JournalOptions): void {
   if (existsSync(file)) throw new JournalError("exists", `there is a journal at ${file} already`);
   // Made by us first, so that it is its owner's alone; SQLite's side files take the same mode.
   closeSync(openSync(file, "wx", 0o600));
@@ -72,9 +88,10 @@ export function createJournal({ file, network, role }: JournalOptions): void {
   db.transaction(() => {
     db.exec(SCHEMA);
     db.prepare("INSERT INTO journal VALUES (?, ?, ?)").run(VERSION, network, role);
-    db.prepare("INSERT INTO state VALUES (0, 0, 0)").run();
+    db.prepare("INSERT INTO state VALUES (0, 0, 0, 0)").run();
   }).exclusive();
   db.close();
+  if (mirror !== undefined) createMirror(mirror);
 }
 
 /** Opens the file of this network and role, and takes its lock; throws a JournalError. */

@@ -13,9 +13,10 @@ import {
   HOUR_MS,
   nextClock,
 } from "../policies/history.ts";
-import type { Policy } from "../policies/policy.ts";
-import { type AuditRecord, nextLink } from "./audit.ts";
+import { type Bound, boundKey, type Charge } from "../policies/velocity.ts";
+import { type AuditLog, type AuditRecord, GENESIS, nextLink, signHead } from "./audit.ts";
 import { JournalError, type JournalOptions, openJournalFile } from "./journal-file.ts";
+import { type HighWater, readMirror, writeMirror } from "./mirror.ts";
 
 export interface Journal {
   /** The SQLite handle, for the other owners of tables in this file: vaults.ts. */
@@ -32,15 +33,25 @@ export interface Journal {
   /** The digest under which this very request was answered; a pause stops its release, not this. */
   readonly answered: (request: string) => string | null;
   readonly paused: () => boolean;
+  /** Pulls the kill switch; pulled again it stays as it is. */
   readonly pause: () => void;
+  /** How often this signer has been paused: what an agreement to resume is bound to. */
+  readonly pauses: () => number;
+  /** Ends the pause of this number, on the word of the quorum; false when it is another one. */
+  readonly resume: (pause: number) => boolean;
   readonly counts: () => JournalCounts;
+  /** The whole decision log with its signed heads. */
+  readonly auditLog: () => AuditLog;
   readonly close: () => void;
 }
 
 export interface ClaimRequest {
   /** What will be claimed if approved; clock and height are the journal's to say. */
   readonly spend: Omit<Claim, "at" | "height" | "anchor">;
-  readonly policy: Policy;
+  /** Hash of the policy in force. */
+  readonly policy: string;
+  /** The windows that the policy holds the spend against. */
+  readonly bounds: readonly Pick<Bound, "account" | "hours">[];
   /** Wall clock in milliseconds, and the chain view's height and median time. */
   readonly wall: number;
   readonly height: number;
@@ -64,23 +75,41 @@ export interface JournalCounts {
 
 const SIGNATURE_BYTES = 64;
 
+/** A forger of the log can rewrite at most so many decisions without the key of the heads. */
+const DECISIONS_PER_HEAD = 16;
+
 export function openJournal(options: JournalOptions): Journal {
   const { file } = options;
   const db = openJournalFile(options);
 
   const statements = {
-    state: db.prepare<[], StateRow>("SELECT clock, height, paused FROM state"),
+    state: db.prepare<[], StateRow>("SELECT clock, height, paused, pauses FROM state"),
     advance: db.prepare("UPDATE state SET clock = ?, height = ?"),
-    pause: db.prepare("UPDATE state SET paused = 1"),
+    pause: db.prepare("UPDATE state SET paused = 1, pauses = pauses + 1 WHERE paused = 0"),
+    resume: db.prepare("UPDATE state SET paused = 0 WHERE paused = 1 AND pauses = ?"),
     byIntent: db.prepare<[string], ClaimRow>("SELECT * FROM claims WHERE intent = ?"),
     owner: db.prepare<[string], { intent: string }>(
       "SELECT intent FROM outpoints WHERE outpoint = ?",
     ),
-    chargedByClock: db.prepare<[bigint, string], { sats: bigint }>(
-      "SELECT coalesce(sum(sats), 0) AS sats FROM claims WHERE at > ? AND intent <> ?",
+    chargedByClock: db.prepare<[string, bigint, string], { sats: bigint }>(
+      `SELECT coalesce(sum(sats), 0) AS sats FROM charges
+       WHERE account = ? AND at > ? AND intent <> ?`,
     ),
-    chargedByHeight: db.prepare<[bigint, string], { sats: bigint }>(
-      "SELECT coalesce(sum(sats), 0) AS sats FROM claims WHERE height > ? AND intent <> ?",
+    chargedByHeight: db.prepare<[string, bigint, string], { sats: bigint }>(
+      `SELECT coalesce(sum(sats), 0) AS sats FROM charges
+       WHERE account = ? AND height > ? AND intent <> ?`,
+    ),
+    chargesOf: db.prepare<[string, string], ChargeRow>(
+      "SELECT account, sats FROM charges WHERE intent = ? AND txid = ? ORDER BY account",
+    ),
+    chargedBefore: db.prepare<[string, string, string], { sats: bigint }>(
+      `SELECT coalesce(sum(sats), 0) AS sats FROM charges
+       WHERE account = ? AND intent = ? AND txid <> ?`,
+    ),
+    insertCharge: db.prepare(
+      `INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (account, intent, txid) DO UPDATE SET at = excluded.at, height = excluded.height
+       WHERE NOT EXISTS (SELECT 1 FROM signatures WHERE signatures.txid = excluded.txid)`,
     ),
     changeIndex: db.prepare<[string], { highest: bigint | null }>(
       "SELECT max(change_index) AS highest FROM claims WHERE vault = ?",
@@ -88,7 +117,7 @@ export function openJournal(options: JournalOptions): Journal {
     insertClaim: db.prepare(
       // A claim whose signature has not left yet is charged when it is asked for again: what leaves
       // late leaves in that window (invariant 4).
-      `INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (intent, txid) DO UPDATE SET at = excluded.at, height = excluded.height
        WHERE NOT EXISTS (SELECT 1 FROM signatures WHERE signatures.txid = excluded.txid)`,
     ),
@@ -106,6 +135,14 @@ export function openJournal(options: JournalOptions): Journal {
     head: db.prepare<[], { link: string }>(
       "SELECT link FROM decisions ORDER BY sequence DESC LIMIT 1",
     ),
+    lines: db.prepare<[], LineRow>(
+      "SELECT sequence, record, link FROM decisions ORDER BY sequence",
+    ),
+    line: db.prepare<[number], LineRow>(
+      "SELECT sequence, record, link FROM decisions WHERE sequence = ?",
+    ),
+    heads: db.prepare<[], HeadRow>("SELECT * FROM heads ORDER BY sequence"),
+    insertHead: db.prepare("INSERT INTO heads VALUES (?, ?, ?, ?)"),
     insertDecision: db.prepare("INSERT INTO decisions (record, link) VALUES (?, ?)"),
     counts: db.prepare<[], { claims: bigint; answers: bigint; decisions: bigint }>(
       `SELECT (SELECT count(*) FROM claims) AS claims, (SELECT count(*) FROM answers) AS answers,
@@ -128,7 +165,7 @@ export function openJournal(options: JournalOptions): Journal {
     }
     const wanted = new Set(outpoints);
     const related = [...intents]
-      .flatMap((id) => statements.byIntent.all(id).map(claimOf))
+      .flatMap((id) => statements.byIntent.all(id).map((row) => claimOf(row, chargesFor(row))))
       .filter(
         (claim) =>
           claim.intent === intent || claim.outpoints.some((outpoint) => wanted.has(outpoint)),
@@ -137,15 +174,21 @@ export function openJournal(options: JournalOptions): Journal {
       paused: state().paused !== 0n,
       height,
       related,
-      charged: request.policy.withdrawal.windows.map(({ hours }) => {
-        const since = BigInt(now - hours * HOUR_MS);
-        const above = BigInt(height - hours * BLOCKS_PER_HOUR);
-        const byClock = statements.chargedByClock.get(since, intent)?.sats ?? 0n;
-        const byHeight = statements.chargedByHeight.get(above, intent)?.sats ?? 0n;
-        return byClock > byHeight ? byClock : byHeight;
-      }),
+      charged: new Map(
+        request.bounds.map(({ account, hours }) => {
+          const since = BigInt(now - hours * HOUR_MS);
+          const above = BigInt(height - hours * BLOCKS_PER_HOUR);
+          const byClock = statements.chargedByClock.get(account, since, intent)?.sats ?? 0n;
+          const byHeight = statements.chargedByHeight.get(account, above, intent)?.sats ?? 0n;
+          return [boundKey({ account, hours }), byClock > byHeight ? byClock : byHeight];
+        }),
+      ),
       changeIndex: Number(statements.changeIndex.get(vault)?.highest ?? -1n),
     };
+  }
+
+  function chargesFor({ intent, txid }: ClaimRow): readonly Charge[] {
+    return statements.chargesOf.all(intent, txid);
   }
 
   function write(request: ClaimRequest, at: number, height: number): void {
@@ -158,12 +201,17 @@ export function openJournal(options: JournalOptions): Journal {
       spend.vault,
       anchor,
       JSON.stringify(spend.outpoints),
-      spend.sats,
       spend.changeIndex,
       at,
       height,
-      policy.hash,
+      policy,
     );
+    for (const { account, sats } of spend.charges) {
+      // A second transaction of an intent replaces the first: it is charged what it takes more.
+      const before = statements.chargedBefore.get(account, spend.intent, spend.txid)?.sats ?? 0n;
+      const more = sats > before ? sats - before : 0n;
+      statements.insertCharge.run(account, spend.intent, spend.txid, more, at, height);
+    }
     for (const outpoint of spend.outpoints) {
       statements.insertOutpoint.run(outpoint, spend.intent);
       // The rule coins-unclaimed has refused a coin of another intent; this is the second lock.
@@ -174,7 +222,10 @@ export function openJournal(options: JournalOptions): Journal {
   }
 
   const claim = db.transaction(
-    (request: ClaimRequest, decide: (history: History) => Decision): Decision => {
+    (
+      request: ClaimRequest,
+      decide: (history: History) => Decision,
+    ): { readonly decision: Decision; readonly mark: HighWater } => {
       const before = state();
       const clock = nextClock({
         before: Number(before.clock),
@@ -190,15 +241,37 @@ export function openJournal(options: JournalOptions): Journal {
         height,
         intent: request.spend.intent,
         txid: request.spend.txid,
-        policy: request.policy.hash,
+        policy: request.policy,
         verdict: decision.kind,
         violations: decision.kind === "approved" ? [] : remembered(decision.violations),
       };
       const { text, link } = nextLink(statements.head.get()?.link ?? null, record);
-      statements.insertDecision.run(text, link);
-      return decision;
+      const sequence = Number(statements.insertDecision.run(text, link).lastInsertRowid);
+      if (options.auditKey !== undefined && sequence % DECISIONS_PER_HEAD === 0) {
+        const head = signHead(options.auditKey, { sequence, link });
+        statements.insertHead.run(head.sequence, head.link, head.key, head.signature);
+      }
+      return { decision, mark: { sequence, link } };
     },
   );
+
+  /** A journal that has less, or other decisions than its mirror, is an older copy. */
+  function checkMirror(mirror: string): void {
+    const mark = readMirror(mirror);
+    const link = mark.sequence === 0 ? GENESIS : statements.line.get(mark.sequence)?.link;
+    if (link === mark.link) return;
+    throw new JournalError(
+      "older",
+      `journal ${file} is not the one that last signed: its mirror has seen decision ${mark.sequence}, which is not in it. A signer with an older memory would sign twice; put the right journal back`,
+    );
+  }
+  try {
+    if (options.mirror !== undefined) checkMirror(options.mirror);
+  } catch (error) {
+    // Closed, so that the right journal can be put back while this process lives.
+    db.close();
+    throw error;
+  }
 
   const record = db.transaction((answer: Answer): readonly Uint8Array[] => {
     const bytes = Buffer.concat(answer.signatures);
@@ -217,7 +290,18 @@ export function openJournal(options: JournalOptions): Journal {
 
   return {
     database: db,
-    claim: (request, decide) => claim.immediate(request, decide),
+    claim: (request, decide) => {
+      const { decision, mark } = claim.immediate(request, decide);
+      // Before the key is asked; a mirror that cannot be written lets nothing be signed.
+      if (options.mirror !== undefined && decision.kind === "approved") {
+        writeMirror(options.mirror, mark);
+      }
+      return decision;
+    },
+    auditLog: () => ({
+      lines: statements.lines.all().map((row) => ({ ...row, sequence: Number(row.sequence) })),
+      heads: statements.heads.all().map((row) => ({ ...row, sequence: Number(row.sequence) })),
+    }),
     signatures: stored,
     record: (answer) => record.immediate(answer),
     answered: (request) => statements.answered.get(request)?.digest ?? null,
@@ -225,6 +309,8 @@ export function openJournal(options: JournalOptions): Journal {
     pause: () => {
       statements.pause.run();
     },
+    pauses: () => Number(state().pauses),
+    resume: (pause) => statements.resume.run(pause).changes === 1,
     counts: () => {
       const row = statements.counts.get();
       return {
@@ -243,6 +329,25 @@ interface StateRow {
   readonly clock: bigint;
   readonly height: bigint;
   readonly paused: bigint;
+  readonly pauses: bigint;
+}
+
+interface LineRow {
+  readonly sequence: bigint;
+  readonly record: string;
+  readonly link: string;
+}
+
+interface HeadRow {
+  readonly sequence: bigint;
+  readonly link: string;
+  readonly key: string;
+  readonly signature: string;
+}
+
+interface ChargeRow {
+  readonly account: string;
+  readonly sats: bigint;
 }
 
 interface ClaimRow {
@@ -253,13 +358,12 @@ interface ClaimRow {
   readonly anchor: string;
   /** JSON: the inputs in their order. */
   readonly outpoints: string;
-  readonly sats: bigint;
   readonly change_index: bigint | null;
   readonly at: bigint;
   readonly height: bigint;
 }
 
-function claimOf(row: ClaimRow): Claim {
+function claimOf(row: ClaimRow, charges: readonly Charge[]): Claim {
   return {
     intent: row.intent,
     purpose: row.purpose,
@@ -267,7 +371,7 @@ function claimOf(row: ClaimRow): Claim {
     txid: row.txid,
     anchor: row.anchor,
     outpoints: JSON.parse(row.outpoints),
-    sats: row.sats,
+    charges,
     changeIndex: row.change_index === null ? null : Number(row.change_index),
     at: Number(row.at),
     height: Number(row.height),

@@ -1,8 +1,8 @@
 /** How much may leave, and what it may cost. */
 
 import { feeCeil, rateFloor, shareFloor } from "../money.ts";
-import { chargeOf } from "../purpose.ts";
-import { no, type Objection, type Rule } from "./rule.ts";
+import { type Bound, boundKey, boundsOf, chargesOf } from "../velocity.ts";
+import { type Case, no, type Objection, type Rule } from "./rule.ts";
 
 export const limitRules = {
   "fee-absolute": {
@@ -39,33 +39,48 @@ export const limitRules = {
   "spend-limit": {
     why: "No single spend takes more than a bad day may cost; all outputs count together.",
     answers: [12],
-    check: ({ facts, policy: { withdrawal } }) =>
-      facts.externalSats > withdrawal.satsPerSpend
-        ? no(`${facts.externalSats} sat are paid out, at most ${withdrawal.satsPerSpend} a spend`)
-        : [],
+    check: ({ facts, intent, policy }) => {
+      const most = policy.purposes[intent.purpose]?.satsPerSpend;
+      return most !== undefined && facts.externalSats > most
+        ? no(`${facts.externalSats} sat are paid out, at most ${most} a spend`)
+        : [];
+    },
   },
   "window-limit": {
     why: "Many small spends are one big one; the window slides, and no clock reopens it.",
     answers: [12, 100, 101, 102, 104],
-    check: ({ facts, policy: { withdrawal }, history }) =>
-      withdrawal.windows.flatMap(({ hours, sats: most }, i): readonly Objection[] => {
-        const charged = history.charged[i];
-        if (charged === undefined) throw new Error(`BUG: window ${i} was not counted`);
-        const total = charged + chargeOf(facts);
-        if (total <= most) return [];
-        const detail = `${total} sat within ${hours} h, at most ${most}`;
-        // What is over the limit by itself will not fit later either.
-        return chargeOf(facts) > most
-          ? no(detail)
-          : [
-              {
-                detail,
-                retry: `when older spends have left the window, in ${hours} h at the latest`,
-              },
-            ];
-      }),
+    check: (spend) => overdrawn(spend, "spends"),
+  },
+  "fee-budget": {
+    why: "Many fees are one big one: a thief who cannot take coins can still burn them.",
+    answers: [20],
+    check: (spend) => overdrawn(spend, "fees"),
   },
 } satisfies Record<string, Rule>;
+
+/** The windows that this spend would overdraw. */
+function overdrawn(
+  { facts, intent, policy, history }: Case,
+  about: Bound["about"],
+): readonly Objection[] {
+  const charges = new Map(chargesOf(facts, intent).map(({ account, sats }) => [account, sats]));
+  return boundsOf(facts, intent, policy)
+    .filter((bound) => bound.about === about)
+    .flatMap((bound): readonly Objection[] => {
+      const charged = history.charged.get(boundKey(bound));
+      const own = charges.get(bound.account);
+      if (charged === undefined || own === undefined) {
+        throw new Error(`BUG: the window of ${bound.account} was not counted`);
+      }
+      const { hours, sats: most, whose } = bound;
+      if (charged + own <= most) return [];
+      const detail = `${charged + own} sat within ${hours} h for ${whose}, at most ${most}`;
+      // What is over the limit by itself will not fit later either.
+      if (own > most) return no(detail);
+      const retry = `when older spends have left the window, in ${hours} h at the latest`;
+      return [{ detail, retry }];
+    });
+}
 
 function shownRate(millisats: bigint): string {
   return `${millisats / 1000n}.${String(millisats % 1000n).padStart(3, "0")}`;

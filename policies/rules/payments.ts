@@ -35,12 +35,18 @@ export const paymentRules = {
   "destination-allowed": {
     why: "Money goes only where the policy lets this purpose pay.",
     answers: [14],
-    check: ({ facts, policy: { withdrawal } }) =>
-      externals(facts, ({ script, address }, i) =>
-        withdrawal.destinations === null || withdrawal.destinations.has(hex(script))
+    check: ({ facts, intent, policy }) => {
+      const list = policy.purposes[intent.purpose]?.destinations ?? null;
+      if (list === null) return [];
+      return externals(facts, ({ script, address }, i) => {
+        const entries = list.filter((entry) => entry.script === hex(script));
+        const shown = `output ${i} pays ${address ?? hex(script)}`;
+        if (entries.length === 0) return no(`${shown}, which is not on the list`);
+        return entries.some(({ vault }) => vault === null || vault === intent.vault)
           ? []
-          : no(`output ${i} pays ${address ?? hex(script)}, which is not on the list`),
-      ),
+          : no(`${shown}, which is on the list of another vault`);
+      });
+    },
   },
   "destination-known": {
     why: "Data outputs, bare scripts, anchors and future witness versions may be anyone's to take.",

@@ -53,6 +53,14 @@ export const requestRules = {
         : no(`${facts.outputs.length} outputs, at most ${policy.outputsMax}`)),
     ],
   },
+  "purpose-allowed": {
+    why: "What the policy says nothing about is not signed.",
+    answers: [124],
+    check: ({ intent, policy }) =>
+      policy.purposes[intent.purpose] === undefined
+        ? no(`the policy of this signer has no limits for a ${intent.purpose}`)
+        : [],
+  },
   "purpose-fits": {
     why: "A label may lie; what the transaction does decides which limits apply.",
     answers: [80],

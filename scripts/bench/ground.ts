@@ -105,7 +105,12 @@ function policyOf(role: Role): Policy {
       locktime_future_blocks: 2,
       change_gap: 20,
     },
-    fees: { sats: 1_000_000, sat_per_vbyte: { min: 1, max: 50 }, share_bps: 1_000 },
+    fees: {
+      sats: 1_000_000,
+      sat_per_vbyte: { min: 1, max: 50 },
+      share_bps: 1_000,
+      windows: [{ hours: 1, sats: 100_000_000_000 }],
+    },
     purposes: {
       withdrawal: {
         sats_per_spend: 100_000_000_000,

@@ -1,4 +1,4 @@
-import { fromHex, hash160, sha256 } from "../../policies/bitcoin/hash.ts";
+import { fromHex, hash160, hex, sha256 } from "../../policies/bitcoin/hash.ts";
 import { field, IN, OUT, type PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
 import { addressOf, multiLeaf } from "../../policies/bitcoin/taproot.ts";
 import {
@@ -96,7 +96,14 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
     {
       what: "no outputs",
       beyond: { bend: { tx: (tx) => ({ ...tx, outputs: [] }) } },
-      also: ["purpose-fits", "outputs-as-intended", "fee-absolute", "fee-rate", "fee-share"],
+      also: [
+        "purpose-fits",
+        "outputs-as-intended",
+        "fee-absolute",
+        "fee-budget",
+        "fee-rate",
+        "fee-share",
+      ],
     },
   ],
   "size-within-caps": [
@@ -106,6 +113,13 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
       beyond: { coins: 3, ...transaction({ inputs: 2 }) },
     },
     { what: "outputs", brink: transaction({ outputs: 2 }), beyond: transaction({ outputs: 1 }) },
+  ],
+  "purpose-allowed": [
+    {
+      what: "a policy without this purpose",
+      beyond: intent({ purpose: "margin" }),
+      also: ["purpose-fits"],
+    },
   ],
   "purpose-fits": [
     { what: "coins of the house under a withdrawal", beyond: { from: TREASURY } },
@@ -526,6 +540,15 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
       brink: withdrawal({ destinations: [ADDRESS_0, ADDRESS_1] }),
       beyond: withdrawal({ destinations: [ADDRESS_1] }),
     },
+    {
+      what: "an entry of another vault",
+      brink: withdrawal({
+        destinations: [{ address: ADDRESS_0, vault: USER_VAULT.vault.id }],
+      }),
+      beyond: withdrawal({
+        destinations: [{ address: ADDRESS_0, vault: OTHER_VAULT.vault.id }],
+      }),
+    },
   ],
   "destination-known": [
     { what: "a data output", beyond: paying(Uint8Array.of(0x6a, 1, 1)) },
@@ -677,6 +700,53 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
   ],
   "window-limit": [
     {
+      what: "of this vault",
+      brink: withdrawal({ vault_windows: [{ hours: 1, sats: 2_001_800 }] }),
+      beyond: withdrawal({ vault_windows: [{ hours: 1, sats: 2_001_799 }] }),
+    },
+    {
+      what: "of one destination, which pays no fee",
+      brink: withdrawal({ destination_windows: [{ hours: 1, sats: 2_000_000 }] }),
+      beyond: withdrawal({ destination_windows: [{ hours: 1, sats: 1_999_999 }] }),
+    },
+    {
+      what: "of one destination, with what it was paid before",
+      held: true,
+      brink: {
+        ...withdrawal({ destination_windows: [{ hours: 2, sats: 2_001_000 }] }),
+        bend: {
+          ...withdrawal({ destination_windows: [{ hours: 2, sats: 2_001_000 }] }).bend,
+          ...claims(claim({ charges: spent(1_000n) })).bend,
+        },
+      },
+      beyond: {
+        bend: {
+          ...withdrawal({ destination_windows: [{ hours: 2, sats: 2_001_000 }] }).bend,
+          ...claims(claim({ charges: spent(1_001n) })).bend,
+        },
+      },
+    },
+    {
+      what: "of another destination is not this one's",
+      brink: {
+        bend: {
+          ...withdrawal({ destination_windows: [{ hours: 2, sats: 2_000_000 }] }).bend,
+          ...claims(
+            claim({
+              charges: [{ account: `destination ${hex(recipient(1))} withdrawal`, sats: 1n }],
+            }),
+          ).bend,
+        },
+      },
+      beyond: {
+        bend: {
+          ...withdrawal({ destination_windows: [{ hours: 2, sats: 2_000_000 }] }).bend,
+          ...claims(claim({ charges: spent(1n) })).bend,
+        },
+      },
+      held: true,
+    },
+    {
       what: "this spend alone, its fee included",
       brink: withdrawal({ windows: [{ hours: 1, sats: 2_001_800 }] }),
       beyond: withdrawal({ windows: [{ hours: 1, sats: 2_001_799 }] }),
@@ -684,31 +754,31 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
     {
       what: "with what left before",
       held: true,
-      brink: claims(claim({ sats: 100_000_000n - 2_001_800n })),
-      beyond: claims(claim({ sats: 100_000_000n - 2_001_799n })),
+      brink: claims(claim({ charges: spent(100_000_000n - 2_001_800n) })),
+      beyond: claims(claim({ charges: spent(100_000_000n - 2_001_799n) })),
     },
     {
       what: "with another vault's spend, purpose or no purpose",
       held: true,
       beyond: claims(
-        claim({ sats: 100_000_000n, vault: OTHER_VAULT.vault.id, purpose: "collect" }),
+        claim({ charges: spent(100_000_000n), vault: OTHER_VAULT.vault.id, purpose: "collect" }),
       ),
     },
     {
       what: "the clock says that a day has passed, the blocks do not",
       held: true,
-      brink: claims(claim({ sats: FULL, at: NOW - DAY_MS, height: HEIGHT - 144 })),
-      beyond: claims(claim({ sats: FULL, at: NOW - DAY_MS, height: HEIGHT - 143 })),
+      brink: claims(claim({ charges: spent(FULL), at: NOW - DAY_MS, height: HEIGHT - 144 })),
+      beyond: claims(claim({ charges: spent(FULL), at: NOW - DAY_MS, height: HEIGHT - 143 })),
     },
     {
       what: "the blocks say that a day has passed, the clock does not",
       held: true,
-      beyond: claims(claim({ sats: FULL, at: NOW - DAY_MS + 1, height: HEIGHT - 144 })),
+      beyond: claims(claim({ charges: spent(FULL), at: NOW - DAY_MS + 1, height: HEIGHT - 144 })),
     },
     {
       what: "a clock that was set back",
       held: true,
-      beyond: claims(claim({ sats: FULL, at: NOW + DAY_MS, height: HEIGHT })),
+      beyond: claims(claim({ charges: spent(FULL), at: NOW + DAY_MS, height: HEIGHT })),
     },
     {
       what: "the second of two windows",
@@ -721,9 +791,22 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
               { hours: 48, sats: 3_000_000 },
             ],
           }).bend,
-          ...claims(claim({ sats: 1_000_000n, at: NOW - DAY_MS, height: 0 })).bend,
+          ...claims(claim({ charges: spent(1_000_000n), at: NOW - DAY_MS, height: 0 })).bend,
         },
       },
+    },
+  ],
+  "fee-budget": [
+    {
+      what: "one spend",
+      brink: fees({ windows: [{ hours: 1, sats: 1_800 }] }),
+      beyond: fees({ windows: [{ hours: 1, sats: 1_799 }] }),
+    },
+    {
+      what: "with the fees of others",
+      held: true,
+      brink: claims(claim({ charges: spent(0n, 1_000_000n - 1_800n) })),
+      beyond: claims(claim({ charges: spent(0n, 1_000_000n - 1_799n) })),
     },
   ],
   "tx-version": [0, 1, 3, 0xffffffff].map((version) => ({
@@ -865,7 +948,13 @@ function history(part: Partial<HistoryDocument>): SpendOptions {
 }
 
 function claims(...all: readonly Claim[]): SpendOptions {
-  return history({ claims: [...all.map((one) => ({ ...one, outpoints: [...one.outpoints] }))] });
+  return history({
+    claims: all.map((one) => ({
+      ...one,
+      outpoints: [...one.outpoints],
+      charges: [...one.charges],
+    })),
+  });
 }
 
 /** A claim on this very spend's coins. */
@@ -880,10 +969,20 @@ function claimed(part: Partial<Claim>): SpendOptions {
   };
 }
 
+/** What a withdrawal of the vault took out of the windows. */
+function spent(sats: bigint, fee = 0n): Claim["charges"] {
+  return [
+    { account: "purpose withdrawal", sats },
+    { account: `vault ${USER_VAULT.vault.id} withdrawal`, sats },
+    { account: `destination ${hex(recipient(0))} withdrawal`, sats },
+    { account: "fees", sats: fee },
+  ];
+}
+
 /** Something else that was signed an hour ago. */
 function claim(part: Partial<Claim>): HistoryDocument["claims"][number] {
   const elsewhere = `${"cd".repeat(32)}:0`;
-  const { outpoints = [elsewhere], ...rest } = part;
+  const { outpoints = [elsewhere], charges = spent(1_000n), ...rest } = part;
   return {
     intent: "ef".repeat(32),
     purpose: "withdrawal",
@@ -891,7 +990,7 @@ function claim(part: Partial<Claim>): HistoryDocument["claims"][number] {
     txid: "12".repeat(32),
     anchor: elsewhere,
     outpoints: [...outpoints],
-    sats: 1_000n,
+    charges: [...charges],
     changeIndex: null,
     at: NOW - 3_600_000,
     height: HEIGHT - 6,

@@ -10,7 +10,7 @@ const claim = {
   txid,
   anchor: `${txid}:0`,
   outpoints: [`${txid}:0`],
-  sats: "1000",
+  charges: [{ account: "fees", sats: "1000" }],
   changeIndex: null,
   at: 0,
   height: 0,
@@ -27,7 +27,7 @@ const chain = {
 
 describe("documents about the past and the chain", () => {
   it("are read", () => {
-    expect(historySchema.parse(history).claims[0]?.sats).toBe(1_000n);
+    expect(historySchema.parse(history).claims[0]?.charges[0]?.sats).toBe(1_000n);
     expect(chainSchema.parse(chain).coins.get(`${txid}:0`)).toMatchObject({ sats: 1n });
   });
 

@@ -4,16 +4,9 @@ import { psbtOf, readPsbtText, writePsbtText } from "../../policies/bitcoin/psbt
 import type { PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
 import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import {
-  CHANGE,
-  composeVault,
-  descriptorOf,
-  RECEIVE,
-  readVault,
-  vaultScripts,
-} from "../../policies/vault.ts";
+import { CHANGE, descriptorOf, RECEIVE, vaultScripts } from "../../policies/vault.ts";
 import { describeNode } from "../support/node.ts";
-import { honest, party, recipient, TREASURY, testVault, USER_VAULT } from "../support/spend.ts";
+import { honest, recipient, TREASURY, testVault, USER_VAULT } from "../support/spend.ts";
 
 const INDEX_MAX = 50;
 
@@ -22,7 +15,6 @@ describeNode("a vault on a real node", (node) => {
     ["the user vault of the tests", USER_VAULT.vault],
     ["the treasury of the tests", TREASURY.vault],
     ["another user vault", testVault({ seed: "node" }).vault],
-    ["a vault of bare keys", bareVault()],
   ] as const;
 
   it.each(vaults)("%s has the checksum that the node computes", async (_, vault) => {
@@ -92,14 +84,4 @@ describeNode("a vault on a real node", (node) => {
 
 function isWitnessUtxo({ type }: PsbtField): boolean {
   return type === 0x01;
-}
-
-/** Keys without origin: only their own bytes say who they are. */
-function bareVault() {
-  const roles = ["user", "lsp", "trustee"] as const;
-  const holders = roles.map((role) => ({
-    role,
-    key: party(`bare/${role}`).account.publicExtendedKey,
-  }));
-  return readVault(composeVault({ network: "regtest", kind: "user", name: "bare", holders }));
 }

@@ -23,11 +23,10 @@ import {
   NO_HISTORY,
   nextClock,
 } from "../../policies/history.ts";
-import { readPolicy } from "../../policies/policy.ts";
 import { type ClaimRequest, type Journal, openJournal } from "../../signer/journal.ts";
 import { createJournal, JournalError } from "../../signer/journal-file.ts";
 import { id, victimAnswer, victimClaim } from "../support/journal-claims.ts";
-import { honest, POLICY } from "../support/spend.ts";
+import { honest } from "../support/spend.ts";
 
 const WHOSE = { network: "regtest", role: "lsp" } as const;
 const APPROVED = decide(honest().case);
@@ -333,15 +332,9 @@ describe("an answer", () => {
 });
 
 describe("the history", () => {
-  const policy = readPolicy({
-    ...POLICY,
-    purposes: {
-      withdrawal: {
-        ...POLICY.purposes.withdrawal,
-        windows: [1, 24, 168].map((hours) => ({ hours, sats: 1 })),
-      },
-    },
-  });
+  const bounds = ["purpose withdrawal", "fees"].flatMap((account) =>
+    [1, 24, 168].map((hours) => ({ account, hours })),
+  );
   const step = fc.record({
     intent: fc.integer({ min: 0, max: 7 }),
     vault: fc.integer({ min: 0, max: 2 }),
@@ -373,9 +366,13 @@ describe("the history", () => {
             {
               ...NO_HISTORY,
               height: tip,
-              claims: claims.map((claim) => ({ ...claim, outpoints: [...claim.outpoints] })),
+              claims: claims.map((claim) => ({
+                ...claim,
+                outpoints: [...claim.outpoints],
+                charges: [...claim.charges],
+              })),
             },
-            { ...spend, policy, now: clock, height },
+            { ...spend, bounds, now: clock, height },
           );
           let seen: History | undefined;
           const decision = journal.claim(request, (history) => {
@@ -400,7 +397,7 @@ describe("the history", () => {
   /** Not reachable today: one transaction an intent. It will be with fee bumps. */
   it("keeps the coins of an intent's transactions apart", () => {
     const journal = opened();
-    const base = { ...victimClaim(0), policy };
+    const base = victimClaim(0);
     const claim = (intent: number, txid: number, coins: readonly number[]) => ({
       ...base,
       spend: {
@@ -436,10 +433,14 @@ describe("the history", () => {
         purpose: "withdrawal",
         vault: id(asked.vault, 20),
         outpoints: asked.coins.map((coin) => `${id(coin)}:0`),
-        sats: asked.sats / 100n,
+        charges: [
+          { account: "fees", sats: asked.sats / 1_000n },
+          { account: "purpose withdrawal", sats: asked.sats / 100n },
+        ],
         changeIndex: asked.changeIndex,
       },
-      policy,
+      policy: "00".repeat(32),
+      bounds,
       wall: Math.floor(asked.hours * 3_600_000),
       height: asked.height,
       medianTimeMs: asked.mtpHours * 3_600_000,
@@ -470,7 +471,7 @@ describe("the decision log", () => {
     expect(JSON.parse(rows[0]?.record ?? "")).toMatchObject({
       verdict: "refused",
       intent: id(0),
-      policy: victimClaim(0).policy.hash,
+      policy: victimClaim(0).policy,
       violations: [{ rule: "tx-version" }],
     });
   });

@@ -142,7 +142,7 @@ export const NOW = 1_800_000_000_000;
 
 const CONFIRMED_AT = HEIGHT - 10;
 
-export const POLICY: PolicyDocument = {
+export const POLICY = {
   format: "ballast/policy@1",
   name: "lsp.regtest",
   version: 1,
@@ -156,7 +156,12 @@ export const POLICY: PolicyDocument = {
     locktime_future_blocks: 2,
     change_gap: 20,
   },
-  fees: { sats: 100_000, sat_per_vbyte: { min: 1, max: 50 }, share_bps: 1_000 },
+  fees: {
+    sats: 100_000,
+    sat_per_vbyte: { min: 1, max: 50 },
+    share_bps: 1_000,
+    windows: [{ hours: 24, sats: 1_000_000 }],
+  },
   purposes: {
     withdrawal: {
       sats_per_spend: 50_000_000,
@@ -164,7 +169,7 @@ export const POLICY: PolicyDocument = {
       destinations: "any",
     },
   },
-};
+} satisfies PolicyDocument;
 
 /** The n-th recipient: a P2WPKH script of nobody. */
 export function recipient(n: number): Uint8Array {
@@ -211,7 +216,7 @@ export function honest(options: SpendOptions = {}): Spend {
   const chain = bend.chain === undefined ? chainOf(draft) : bend.chain(chainOf(draft), draft);
   const document = bend.history?.(NO_HISTORY, draft) ?? NO_HISTORY;
   const height = chain?.height ?? 0;
-  const query = { intent: intent.id, vault: intent.vault, policy, now: NOW, height };
+  const query = historyQuery(facts, intent, policy, { now: NOW, height });
   const registered = bend.vault === undefined ? vault.vault : bend.vault(vault.vault);
   return {
     ...draft,
@@ -224,7 +229,7 @@ export function honest(options: SpendOptions = {}): Spend {
       intent,
       policy,
       vault: registered,
-      history: historyOf(document, historyQuery(facts, query)),
+      history: historyOf(document, query),
       chain,
     },
   };
