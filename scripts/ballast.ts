@@ -1,6 +1,8 @@
 /** `npx ballast …`: each verb in a file of its own. */
 import { Command } from "commander";
+import { addAudit } from "./audit.ts";
 import { addExplain } from "./explain.ts";
+import { addJournal } from "./journal.ts";
 import { addRules } from "./rules.ts";
 import { addVault } from "./vault.ts";
 
@@ -11,7 +13,9 @@ const program = new Command("ballast")
   // Wrong usage is malformed input, exit 2; 3 and 4 are verdicts.
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
+addAudit(program);
 addExplain(program);
+addJournal(program);
 addRules(program);
 addVault(program);
 

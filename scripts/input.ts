@@ -42,6 +42,11 @@ export function readDocumentFile(what: string, file: string): unknown {
   }
 }
 
+/** A text of at most 16 MiB; `-` is standard input. */
+export function readTextFile(what: string, file: string): string {
+  return new TextDecoder().decode(readBytes(what, file, DOCUMENT_BYTES_MAX));
+}
+
 /** A PSBT as binary or as one line of base64; `-` is standard input. */
 export function readPsbtFile(file: string): Psbt {
   const bytes = readBytes("psbt", file, PSBT_TEXT_BYTES_MAX);

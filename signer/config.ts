@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { parseDocument } from "yaml";
 import { z } from "zod";
+import { fromHex } from "../policies/bitcoin/hash.ts";
 
 const path = z.string().refine(isAbsolute, { message: "must be an absolute path" });
 
@@ -14,6 +15,10 @@ const schema = z.strictObject({
   policy: path,
   /** The signer's memory; made by provisioning, never by a start. */
   journal: path,
+  /** The journal's high-water mark in a second place, best on another disk; see mirror.ts. */
+  mirror: path.optional(),
+  /** A file with 64 hex digits: the secret that signs the heads of the decision log. */
+  audit_key: path.optional(),
   /** `pkcs11:…` or `software:…`. */
   key: z.string(),
   /** Added to the environment of a token's process, for libraries configured that way. */
@@ -61,6 +66,13 @@ export function readDocument(file: string): unknown {
 }
 
 const SECRET_CHARS_MIN = 32;
+
+/** The secret of the audit heads: 32 bytes in hex. */
+export function readAuditKey(file: string): Uint8Array {
+  const text = readFileSync(file, "utf8").trim();
+  if (!/^[0-9a-f]{64}$/.test(text)) throw new ConfigError(`${file} does not hold 64 hex digits`);
+  return fromHex(text);
+}
 
 export function readSecret(file: string): string {
   const secret = readFileSync(file, "utf8").trim();

@@ -13,6 +13,8 @@ const HELP = `usage: signer/main.ts --config FILE [--with-parent]
 Runs one signer: it judges every request by its own policy, journal and node,
 and signs only what they allow. FILE is a ballast/signer@1 document; see
 signer/README.md. --with-parent stops it when its standard input ends.
+SIGUSR2 pauses it for good: nothing leaves until the quorum of its policy agrees
+(npx ballast journal resume --help).
 `;
 
 async function main(): Promise<void> {
@@ -57,6 +59,8 @@ async function main(): Promise<void> {
   };
   process.once("SIGINT", () => void stop());
   process.once("SIGTERM", () => void stop());
+  // The kill switch that needs no network and no secret: whoever may signal the process.
+  process.on("SIGUSR2", () => room.pause());
   // A parent that dies without a word closes our standard input.
   if (values["with-parent"])
     process.stdin

@@ -1,7 +1,7 @@
 /** Puts a signer together: law, memory, key, chain and guard. Used by the service and by stations. */
 import type { Network } from "../policies/bitcoin/network.ts";
 import { readPolicy } from "../policies/policy.ts";
-import { readDocument, type SignerConfig } from "./config.ts";
+import { readAuditKey, readDocument, type SignerConfig } from "./config.ts";
 import { openCurvePool } from "./curve.ts";
 import { guard } from "./guard.ts";
 import { openJournal } from "./journal.ts";
@@ -16,6 +16,8 @@ import { openVaults } from "./vaults.ts";
 export interface SigningRoom extends Signer, Registers {
   readonly key: Key;
   readonly status: () => SignerStatus;
+  /** The kill switch: nothing leaves any more, until the quorum resumes the stopped signer. */
+  readonly pause: () => void;
   readonly close: () => Promise<void>;
 }
 
@@ -39,7 +41,14 @@ export async function openSigningRoom(
   const { network, role } = policy;
   const { cookie } = config.node;
   const rpc = openBitcoind({ url: config.node.url, ...(cookie && { cookieFile: cookie }) });
-  const journal = openJournal({ file: config.journal, network, role });
+  const { mirror, audit_key: auditKey } = config;
+  const journal = openJournal({
+    file: config.journal,
+    network,
+    role,
+    ...(mirror !== undefined && { mirror }),
+    ...(auditKey !== undefined && { auditKey: readAuditKey(auditKey) }),
+  });
   const curve = openCurvePool();
   const closeRest = async () => {
     rpc.close();
@@ -62,6 +71,10 @@ export async function openSigningRoom(
     key,
     accountKey: (label) => key.accountKey(label),
     registerVault: (registration) => vaults.register(registration),
+    pause: () => {
+      journal.pause();
+      log("ALARM paused", {});
+    },
     status: () => {
       const { claims, decisions } = journal.counts();
       return {

@@ -1,0 +1,182 @@
+/**
+ * A journal's memory as a document, format `ballast/journal@1`, to move a signer to another machine
+ * or to give it back what it has forgotten. An import only adds: what a signer has bound itself to
+ * stays bound, clock and height take the higher value, a pause stays a pause (issue 3). The decision
+ * log is not part of it; it has a file of its own, see audit-file.ts.
+ */
+import type Database from "better-sqlite3";
+import { z } from "zod";
+
+/** The tables that travel, with their columns in order. */
+const TABLES = {
+  claims: "intent txid purpose vault anchor outpoints change_index at height policy",
+  charges: "account intent txid sats at height",
+  outpoints: "outpoint intent",
+  signatures: "digest intent txid bytes",
+  answers: "request digest",
+  vaults: "id keys document registered_at",
+} as const;
+type Table = keyof typeof TABLES;
+const TABLE_NAMES = Object.keys(TABLES) as readonly Table[];
+
+/** Text, whole numbers as decimal texts with a leading #, bytes as hex with a leading 0x, or null. */
+const cell = z.union([z.string().max(100_000), z.null()]);
+const rows = z.array(z.array(cell));
+const schema = z.strictObject({
+  format: z.literal("ballast/journal@1"),
+  network: z.string(),
+  role: z.string(),
+  clock: z.int().nonnegative(),
+  height: z.int().nonnegative(),
+  paused: z.boolean(),
+  pauses: z.int().nonnegative(),
+  tables: z.strictObject({
+    claims: rows,
+    charges: rows,
+    outpoints: rows,
+    signatures: rows,
+    answers: rows,
+    vaults: rows,
+  }),
+});
+
+export type JournalDocument = z.output<typeof schema>;
+
+export class InterchangeError extends Error {
+  override readonly name = "InterchangeError";
+}
+
+interface Identity {
+  readonly network: string;
+  readonly role: string;
+}
+
+interface State {
+  readonly clock: bigint;
+  readonly height: bigint;
+  readonly paused: bigint;
+  readonly pauses: bigint;
+}
+
+export function exportJournal(db: Database.Database): JournalDocument {
+  const identity = one<Identity>(db, "SELECT network, role FROM journal");
+  const state = one<State>(db, "SELECT * FROM state");
+  const table = (name: Table) =>
+    db
+      .prepare<[], Record<string, unknown>>(`SELECT * FROM ${name} ORDER BY 1, 2`)
+      .all()
+      .map((row) => TABLES[name].split(" ").map((column) => written(row[column])));
+  return {
+    format: "ballast/journal@1",
+    ...identity,
+    clock: Number(state.clock),
+    height: Number(state.height),
+    paused: state.paused !== 0n,
+    pauses: Number(state.pauses),
+    tables: {
+      claims: table("claims"),
+      charges: table("charges"),
+      outpoints: table("outpoints"),
+      signatures: table("signatures"),
+      answers: table("answers"),
+      vaults: table("vaults"),
+    },
+  };
+}
+
+/** Adds what is missing, all or nothing; says how many rows of each table are new. */
+export function importJournal(
+  db: Database.Database,
+  value: unknown,
+): Readonly<Record<Table, number>> {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new InterchangeError(
+      `not a journal document: ${issue?.path.join(".") || "document"}: ${issue?.message}`,
+    );
+  }
+  const document = parsed.data;
+  const own = one<Identity>(db, "SELECT network, role FROM journal");
+  if (own.network !== document.network || own.role !== document.role) {
+    throw new InterchangeError(
+      `the document is of the ${document.role} on ${document.network}, this journal of the ${own.role} on ${own.network}`,
+    );
+  }
+  return db
+    .transaction(() => {
+      db.prepare(
+        `UPDATE state SET clock = max(clock, ?), height = max(height, ?),
+                          paused = max(paused, ?), pauses = max(pauses, ?)`,
+      ).run(document.clock, document.height, document.paused ? 1 : 0, document.pauses);
+      const added = TABLE_NAMES.map((name) => [name, merge(db, name, document.tables[name])]);
+      refuseDoubleClaims(db);
+      return Object.fromEntries(added) as Record<Table, number>;
+    })
+    .immediate();
+}
+
+function merge(db: Database.Database, name: Table, all: JournalDocument["tables"][Table]): number {
+  const columns = TABLES[name].split(" ");
+  const insert = db.prepare(
+    `INSERT INTO ${name} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})
+     ON CONFLICT DO NOTHING`,
+  );
+  // The same key with other content: two memories that contradict each other.
+  const same = db.prepare<unknown[], { n: bigint }>(
+    `SELECT count(*) AS n FROM ${name} WHERE ${columns.map((column) => `${column} IS ?`).join(" AND ")}`,
+  );
+  let added = 0;
+  for (const [i, row] of all.entries()) {
+    if (row.length !== columns.length) {
+      throw new InterchangeError(`tables.${name}.${i}: ${row.length} cells, not ${columns.length}`);
+    }
+    const values = row.map((value) => read(value, `tables.${name}.${i}`));
+    try {
+      added += insert.run(...values).changes;
+    } catch (error) {
+      throw new InterchangeError(`tables.${name}.${i} does not fit`, { cause: error });
+    }
+    if ((same.get(...values)?.n ?? 0n) === 0n) {
+      throw new InterchangeError(
+        `tables.${name}.${i}: this journal says something else of ${String(row[0])}`,
+      );
+    }
+  }
+  return added;
+}
+
+/** Every outpoint of every claim belongs to the claim's intent, and to no other (invariant 2). */
+function refuseDoubleClaims(db: Database.Database): void {
+  const wrong = db
+    .prepare<[], { outpoint: string }>(
+      `SELECT json_each.value AS outpoint FROM claims, json_each(claims.outpoints)
+       LEFT JOIN outpoints ON outpoints.outpoint = json_each.value
+       WHERE outpoints.intent IS NOT claims.intent LIMIT 1`,
+    )
+    .get();
+  if (wrong !== undefined) {
+    throw new InterchangeError(`${wrong.outpoint} would belong to two intents, or to none`);
+  }
+}
+
+function one<Row>(db: Database.Database, sql: string): Row {
+  const row = db.prepare<[], Row>(sql).get();
+  if (row === undefined) throw new InterchangeError("this journal has lost its state");
+  return row;
+}
+
+function written(value: unknown): string | null {
+  if (value === null) return null;
+  if (typeof value === "bigint") return `#${value}`;
+  if (value instanceof Uint8Array) return `0x${Buffer.from(value).toString("hex")}`;
+  return `"${String(value)}`;
+}
+
+function read(value: string | null, where: string): string | bigint | Buffer | null {
+  if (value === null) return null;
+  if (value.startsWith('"')) return value.slice(1);
+  if (/^#(?:0|[1-9][0-9]{0,17})$/.test(value)) return BigInt(value.slice(1));
+  if (/^0x(?:[0-9a-f]{2})*$/.test(value)) return Buffer.from(value.slice(2), "hex");
+  throw new InterchangeError(`${where}: a cell is no text, number or bytes`);
+}

@@ -1,0 +1,110 @@
+/** `ballast journal` and `ballast audit`, called as a person calls them. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as ecc from "tiny-secp256k1";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { hex, sha256 } from "../../policies/bitcoin/hash.ts";
+import { textHash } from "../../policies/bitcoin/message.ts";
+import { u32 } from "../../policies/bitcoin/wire.ts";
+import { decide } from "../../policies/decide.ts";
+import { openJournal } from "../../signer/journal.ts";
+import { createJournal } from "../../signer/journal-file.ts";
+import { victimClaim } from "../support/journal-claims.ts";
+import { honest, POLICY } from "../support/spend.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const SECRETS = [1, 2].map((n) => sha256(u32(n)));
+let folder = "";
+const file = (name: string) => join(folder, name);
+const at = () => ({ file: file("journal.db"), network: "regtest", role: "lsp" }) as const;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "ballast-journal-"));
+  createJournal(at());
+  const people = SECRETS.map((secret, i) => ({
+    name: `person-${i}`,
+    key: hex(ecc.pointFromScalar(secret, true) ?? new Uint8Array()),
+  }));
+  writeFileSync(
+    file("policy.json"),
+    JSON.stringify({ ...POLICY, quorum: { approvals: 2, people } }),
+  );
+  const journal = openJournal({ ...at(), auditKey: SECRETS[0] ?? new Uint8Array() });
+  const approved = decide(honest().case);
+  for (let n = 0; n < 20; n += 1) journal.claim(victimClaim(n), () => approved);
+  journal.close();
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function ballast(...parts: readonly string[]) {
+  const run = spawnSync(join(ROOT, "scripts/ballast"), parts, { encoding: "utf8" });
+  return { code: run.status, out: run.stdout, err: run.stderr };
+}
+
+function journal(verb: string, ...more: readonly string[]) {
+  const whose = ["--journal", file("journal.db"), "--network", "regtest", "--role", "lsp"];
+  return ballast("journal", verb, ...whose, ...more);
+}
+
+describe("ballast audit verify", () => {
+  it("finds the log of a journal intact, with its heads, and an edit in it", () => {
+    const log = journal("audit").out;
+    writeFileSync(file("log"), log);
+    const key = hex(ecc.xOnlyPointFromScalar(SECRETS[0] ?? new Uint8Array()));
+    expect(ballast("audit", "verify", file("log"), "--key", key)).toMatchObject({
+      code: 0,
+      out: "intact: 20 records, 1 signed heads\n",
+    });
+    writeFileSync(file("bent"), log.replace("approved", "refused"));
+    const bent = ballast("audit", "verify", file("bent"), "--json");
+    expect(bent.code).toBe(3);
+    expect(JSON.parse(bent.out)).toMatchObject({ kind: "broken", sequence: 1 });
+  });
+
+  it("says what is not a log: exit 2", () => {
+    writeFileSync(file("none"), "hello\n");
+    expect(ballast("audit", "verify", file("none")).code).toBe(2);
+    expect(ballast("audit", "verify", file("log"), "--head", "1").code).toBe(2);
+    expect(ballast("audit", "verify", file("missing")).code).toBe(2);
+  });
+});
+
+describe("ballast journal", () => {
+  it("exports, and imports into another", () => {
+    writeFileSync(file("export.json"), journal("export").out);
+    createJournal({ ...at(), file: file("second.db") });
+    const second = ["--journal", file("second.db"), "--network", "regtest", "--role", "lsp"];
+    const added = ballast("journal", "import", file("export.json"), ...second);
+    expect(JSON.parse(added.out)).toMatchObject({ added: { claims: 20 } });
+    expect(ballast("journal", "export", ...second).out).toBe(journal("export").out);
+  });
+
+  it("is refused while the signer runs", () => {
+    const open = openJournal(at());
+    try {
+      expect(journal("export")).toMatchObject({ code: 2, out: "" });
+    } finally {
+      open.close();
+    }
+  });
+
+  it("resumes a paused signer on the word of the quorum, each word once", () => {
+    const policy = ["--policy", file("policy.json")];
+    expect(journal("resume", ...policy).err).toContain("not paused");
+    expect(journal("pause").out).toBe("paused, pause 1\n");
+    expect(journal("pause").out).toBe("paused, pause 1\n");
+    const text = journal("resume", ...policy).out.trim();
+    const words = SECRETS.map((secret, i) =>
+      [`person-${i}`, hex(ecc.signSchnorr(textHash(text), secret))].join("="),
+    );
+    const one = journal("resume", ...policy, "--agree", words[0] ?? "");
+    expect([one.code, one.err]).toEqual([2, expect.stringContaining("1 of 2 people agree")]);
+    const both = journal("resume", ...policy, "--agree", ...words);
+    expect(both).toMatchObject({ code: 0, out: "resumed by person-0, person-1\n" });
+    journal("pause");
+    const replayed = journal("resume", ...policy, "--agree", ...words);
+    expect(replayed).toMatchObject({ code: 2, out: "" });
+  });
+});
