@@ -352,6 +352,9 @@ function repeated(vault: Vault): string[] {
         reasons.push(`${holder.role} and ${other.role} have the same master fingerprint`);
       }
     }
+    if (holder.key.origin === null) {
+      reasons.push(`the ${holder.role}'s key has no origin, so no device can find it again`);
+    }
     if (equal(holder.key.publicKey.slice(1), UNSPENDABLE)) {
       reasons.push(`${holder.role} has the unspendable point for a key`);
     }
