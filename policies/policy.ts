@@ -113,6 +113,8 @@ export const policySchema = z.strictObject({
     share_bps: share,
     /** The budget of all fees together, whatever they are paid for. */
     windows,
+    /** How often a payment may be sent again with a higher fee; never, when it is left out. */
+    bumps: z.int().min(0).max(10).default(0),
   }),
   /** Whose agreement resumes a paused signer; without it a pause is for good. */
   quorum: z
@@ -156,6 +158,7 @@ export interface Policy {
   readonly feeRateMax: MsatsPerVbyte;
   readonly feeShareMax: Bps;
   readonly feeWindows: readonly Window[];
+  readonly bumps: number;
   /** Null when the document names none. */
   readonly quorum: Quorum | null;
   readonly purposes: Readonly<Partial<Record<Purpose, PurposeLimits>>>;
@@ -245,6 +248,7 @@ export function readPolicy(value: unknown): Policy {
     feeRateMax: fees.sat_per_vbyte.max,
     feeShareMax: fees.share_bps,
     feeWindows: fees.windows,
+    bumps: fees.bumps,
     quorum,
     purposes: allowed,
     hash: hex(taggedHash("ballast/policy@1", new TextEncoder().encode(canonical(value)))),

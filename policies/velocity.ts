@@ -23,7 +23,8 @@ export interface Bound extends Window {
   readonly about: "spends" | "fees";
 }
 
-const FEES = "fees";
+/** The account that all fees are charged to. */
+export const FEES = "fees";
 
 function purposeAccount({ purpose }: SpendIntent): string {
   return `purpose ${purpose}`;

@@ -3,8 +3,10 @@
 import { hex } from "../bitcoin/hash.ts";
 import type { ChainView } from "../chain-view.ts";
 import type { InputFacts } from "../facts.ts";
+import type { Claim } from "../history.ts";
 import { isSats } from "../money.ts";
 import type { Policy } from "../policy.ts";
+import { FEES } from "../velocity.ts";
 import { lies } from "./lies.ts";
 import { each, no, type Objection, type Rule } from "./rule.ts";
 
@@ -122,14 +124,40 @@ export const coinRules = {
     },
   },
   "one-transaction-an-intent": {
-    why: "Two transactions of one payment without a common coin would pay twice.",
+    why: "Two transactions of one payment without a common coin would pay twice; of the same coins, with a higher fee, they are a bump.",
     answers: [72, 75],
-    check: ({ facts, intent, history }) =>
-      history.related
-        .filter((claim) => claim.intent === intent.id && claim.txid !== facts.txid)
-        .flatMap((claim) => no(`this intent was signed as ${claim.txid} already`)),
+    check: ({ facts, intent, policy, history }) => {
+      const others = history.related.filter(
+        (claim) => claim.intent === intent.id && claim.txid !== facts.txid,
+      );
+      if (others.length === 0) return [];
+      const coins = facts.inputs.map(({ outpoint }) => outpoint).sort();
+      const moved = others.flatMap(({ txid, outpoints }) =>
+        String([...outpoints].sort()) === String(coins)
+          ? []
+          : no(`this intent was signed as ${txid} already, with other coins`),
+      );
+      if (moved.length > 0) return moved;
+      const [first] = others;
+      if (others.length > policy.bumps) {
+        return no(
+          `this intent was signed as ${first?.txid} already, and ${policy.bumps} bumps are allowed`,
+        );
+      }
+      const fee = feeCharged(others);
+      return facts.feeSats === null || facts.feeSats > fee
+        ? []
+        : no(`this intent was signed with a fee of ${fee} sat already, a bump pays more`);
+    },
   },
 } satisfies Record<string, Rule>;
+
+/** The highest fee of an intent so far: each of its transactions was charged what it took more. */
+function feeCharged(claims: readonly Claim[]): bigint {
+  return claims
+    .flatMap(({ charges }) => charges)
+    .reduce((sum, { account, sats }) => (account === FEES ? sum + sats : sum), 0n);
+}
 
 /** Each amount alone is possible, their sum is not. */
 function tooMuch(

@@ -884,6 +884,22 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
   ],
   "one-transaction-an-intent": [
     {
+      what: "one bump more than the policy allows",
+      brink: bumped(1, 1_799n, 1),
+      beyond: bumped(1, 1_799n, 2),
+    },
+    { what: "a bump that pays no more", brink: bumped(1, 1_799n, 1), beyond: bumped(1, 1_800n, 1) },
+    {
+      what: "a bump of other coins",
+      brink: bumped(1, 1_000n, 1),
+      beyond: {
+        bend: {
+          ...fees({ bumps: 1 }).bend,
+          ...claims(claim({ intent: HONEST.intent.id, charges: spent(0n) })).bend,
+        },
+      },
+    },
+    {
       what: "this intent as another transaction",
       brink: claims(claim({ intent: HONEST.intent.id, txid: HONEST.facts.txid })),
       beyond: claims(claim({ intent: HONEST.intent.id, txid: "ab".repeat(32) })),
@@ -977,6 +993,27 @@ function spent(sats: bigint, fee = 0n): Claim["charges"] {
     { account: `destination ${hex(recipient(0))} withdrawal`, sats },
     { account: "fees", sats: fee },
   ];
+}
+
+/** This intent, signed before with this very coin so many times. */
+function bumped(allowed: number, fee: bigint, before: number): SpendOptions {
+  return {
+    bend: {
+      ...fees({ bumps: allowed }).bend,
+      history: (document, { tx }) => ({
+        ...document,
+        claims: Array.from({ length: before }, (_, n) => ({
+          ...claim({
+            intent: HONEST.intent.id,
+            txid: `${n}${n}`.repeat(32),
+            // A second transaction was charged what it took more than the first: nothing.
+            charges: n === 0 ? spent(2_000_000n, fee) : spent(0n),
+          }),
+          outpoints: tx.inputs.map(outpoint),
+        })),
+      }),
+    },
+  };
 }
 
 /** Something else that was signed an hour ago. */

@@ -394,7 +394,28 @@ describe("the history", () => {
     );
   });
 
-  /** Not reachable today: one transaction an intent. It will be with fee bumps. */
+  it("charges a bump what it takes more, and never less than nothing", () => {
+    const journal = opened();
+    const taking = (txid: number, sats: bigint, intent = 1) => {
+      const base = victimClaim(0);
+      const charges = [{ account: "purpose withdrawal", sats }];
+      const spend = { ...base.spend, intent: id(intent), txid: id(txid), charges };
+      return { ...base, spend: { ...spend, outpoints: [`${id(intent)}:0`] } };
+    };
+    for (const [txid, sats] of [
+      [1, 1_000n],
+      [2, 1_250n],
+      [3, 900n],
+      [4, 1_300n],
+    ] as const) {
+      journal.claim(taking(txid, sats), () => APPROVED);
+    }
+    journal.claim(taking(9, 1n, 9), ({ charged }) => {
+      expect([...charged.values()]).toEqual([1_300n]);
+      return REFUSED;
+    });
+  });
+
   it("keeps the coins of an intent's transactions apart", () => {
     const journal = opened();
     const base = victimClaim(0);
