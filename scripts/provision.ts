@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createJournal } from "../signer/journal-file.ts";
+import { createMirror } from "../signer/mirror.ts";
 import { initKek } from "../signer/pkcs11/sealed.ts";
 import { findSoftHsm, provisionSoftHsm } from "../signer/pkcs11/softhsm.ts";
 import { createSoftwareKey } from "../signer/software.ts";
@@ -62,12 +63,17 @@ export async function provision({ data, node, ports }: ProvisionOptions): Promis
   once(join(signer, "journal.db"), (file) =>
     createJournal({ file, network: NETWORK, role: "lsp" }),
   );
+  // On a private chain both lie on one disk; in earnest the mark belongs on another.
+  const mirror = once(join(signer, "high-water.json"), createMirror);
+  const auditKey = secret(join(signer, "audit.key"));
   const signerSecret = secret(join(signer, "secret"));
   const signerConfig = write(join(signer, "config.json"), {
     format: "ballast/signer@1",
     name: "lsp",
     policy: join(ROOT, "policies", "lsp.regtest.yaml"),
     journal: join(signer, "journal.db"),
+    mirror,
+    audit_key: auditKey,
     key: token.uri,
     token_environment: token.env,
     node: { url: node.url, cookie: node.cookieFile },

@@ -882,6 +882,43 @@ function asFarAsWritable(spend: Spend) {
   return { ...requestOf(writable ? spend : honest()), psbt: spend.bytes };
 }
 
+describe("a bump", () => {
+  const POLICY_OF_ONE = { ...POLICY, fees: { ...POLICY.fees, bumps: 1 } };
+  const coins = [{ branch: RECEIVE, index: 3, sats: 3_000_000n }] as const;
+  const paying = (feeSats: bigint) => honest({ coins, change: 1_000_000n - feeSats, feeSats });
+
+  it("is signed as often as the policy says, and charged what it takes more", async () => {
+    const at = await room({ policy: POLICY_OF_ONE });
+    const [first, second, third] = [paying(1_000n), paying(2_000n), paying(3_000n)];
+    at.chain.show(first);
+    const signed = signedBytes(await at.signer.sign(requestOf(first)));
+    signedBytes(await at.signer.sign(requestOf(second)));
+    expect(await at.signer.sign(requestOf(third))).toMatchObject({
+      kind: "refused",
+      violations: [{ rule: "one-transaction-an-intent" }],
+    });
+    expect(at.key.signed()).toBe(2);
+    const sum = at.journal.database
+      .prepare<[], { sats: bigint }>(
+        "SELECT sum(sats) AS sats FROM charges WHERE account = 'purpose withdrawal'",
+      )
+      .get();
+    expect(sum?.sats).toBe(2_002_000n);
+    expect(signedBytes(await at.signer.sign(requestOf(first)))).toEqual(signed);
+  });
+
+  it("is refused while the policy is silent about it", async () => {
+    const at = await room();
+    at.chain.show(paying(1_000n));
+    signedBytes(await at.signer.sign(requestOf(paying(1_000n))));
+    const outcome = await at.signer.sign(requestOf(paying(2_000n)));
+    expect(outcome).toMatchObject({
+      kind: "refused",
+      violations: [{ rule: "one-transaction-an-intent" }],
+    });
+  });
+});
+
 /** Different transactions and intents over one and the same coin. */
 function rivals(count: number): readonly Spend[] {
   const coins = [{ branch: RECEIVE, index: 5, sats: 3_000_000n }] as const;
