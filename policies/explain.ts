@@ -139,8 +139,9 @@ function factsOf({ psbt, vaults, intent }: ExplainOptions): {
   vault: Vault | null;
 } {
   const named = vaults.filter(({ id }) => intent === null || id === intent.vault);
+  const parties = vaults.filter(({ id }) => intent?.parties.includes(id) === true);
   for (const vault of named) {
-    const facts = spendFacts(psbt, [vaultScripts(vault)]);
+    const facts = spendFacts(psbt, [vault, ...parties].map(vaultScripts));
     if (intent !== null || facts.inputs.some(({ coin }) => coin !== null)) return { facts, vault };
   }
   const [vault] = named;

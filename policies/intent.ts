@@ -131,6 +131,9 @@ export function readIntent(value: unknown): SpendIntent {
   if (!pays && parsed.data.outputs.length > 0) {
     reasons.push(`outputs: a ${purpose} pays nobody outside the vaults`);
   }
+  if ((purpose === "migration") !== (parties.length === 1)) {
+    reasons.push("parties: a migration, and only a migration, names the one vault that it goes to");
+  }
   if ((purpose === "cancel") !== (cancels !== null)) {
     reasons.push("cancels: a cancel, and only a cancel, names the intent that it takes back");
   }

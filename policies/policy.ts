@@ -134,7 +134,11 @@ export const policySchema = z.strictObject({
     .optional(),
   /** A purpose that is not here is not signed for. */
   purposes: z
-    .strictObject({ withdrawal: limits.optional() })
+    .strictObject({
+      withdrawal: limits.optional(),
+      /** Goes to a registered vault of the user, so there is no list of destinations. */
+      migration: limits.omit({ destinations: true, destination_windows: true }).optional(),
+    })
     .refine((purposes) => Object.values(purposes).some((purpose) => purpose !== undefined), {
       message: "no purpose is allowed, nothing could be signed",
     }),
@@ -224,9 +228,13 @@ export function readPolicy(value: unknown): Policy {
             return [];
           }),
   });
-  const { withdrawal } = purposes;
-  const allowed =
-    withdrawal === undefined ? {} : { withdrawal: limitsOf("withdrawal", withdrawal) };
+  const { withdrawal, migration } = purposes;
+  const allowed = {
+    ...(withdrawal !== undefined && { withdrawal: limitsOf("withdrawal", withdrawal) }),
+    ...(migration !== undefined && {
+      migration: limitsOf("migration", { ...migration, destinations: "any" }),
+    }),
+  };
   if (fees.sat_per_vbyte.min > fees.sat_per_vbyte.max) {
     reasons.push("fees.sat_per_vbyte: min is above max, nothing could be signed");
   }

@@ -20,7 +20,7 @@ import {
 import type { SpendFacts } from "../policies/facts.ts";
 import { readIntent, type SpendIntent } from "../policies/intent.ts";
 import type { Policy } from "../policies/policy.ts";
-import { CHANGE, type Vault, type VaultDocument } from "../policies/vault.ts";
+import { CHANGE, type VaultDocument } from "../policies/vault.ts";
 import { boundsOf, chargesOf } from "../policies/velocity.ts";
 import { CurveError, type CurvePool } from "./curve.ts";
 import type { Journal } from "./journal.ts";
@@ -52,12 +52,17 @@ export function guard(parts: GuardParts): Signer {
   const turns = openTurns(TURNS);
   const signings = new Map<string, Promise<readonly Uint8Array[]>>();
 
+  /** The registered ones of the vaults that an intent names: what else it says is foreign. */
+  function documentsOf(intent: SpendIntent): readonly VaultDocument[] {
+    return [intent.vault, ...intent.parties].flatMap((id) => vaults.byId(id)?.document ?? []);
+  }
+
   async function judge(intent: SpendIntent, psbt: Psbt, bytes: Uint8Array): Promise<Judged> {
     const vault = vaults.byId(intent.vault);
     const inputs = psbt.inputs.filter(
       (map) => valueOf(map, IN.TAP_SCRIPT_SIG) !== undefined,
     ).length;
-    const facts = await curve.facts(bytes, documentsOf(vault), { inputs });
+    const facts = await curve.facts(bytes, documentsOf(intent), { inputs });
     // Asked last, so that nothing but this one answer stands between the chain and the claim.
     const chain = await chainView(parts, psbt.tx.inputs.map(outpoint));
     const request = claimRequest(facts, intent, policy, chain, parts.now());
@@ -84,8 +89,7 @@ export function guard(parts: GuardParts): Signer {
     const digest = journal.answered(request);
     const signatures = digest === null ? null : journal.signatures(digest);
     if (signatures === null) return null;
-    const vault = vaults.byId(intent.vault);
-    const facts = await curve.facts(bytes, documentsOf(vault));
+    const facts = await curve.facts(bytes, documentsOf(intent));
     return { facts, signatures };
   }
 
@@ -156,10 +160,6 @@ async function once<Value>(
   return await started;
 }
 
-function documentsOf(vault: Vault | null): readonly VaultDocument[] {
-  return vault === null ? [] : [vault.document];
-}
-
 /** What the rule not-paused says, for a pause that came after the decision. */
 const PAUSED: Violation = {
   rule: "not-paused",
@@ -193,7 +193,9 @@ function claimRequest(
   chain: ChainView | null,
   wall: number,
 ) {
-  const change = facts.outputs.flatMap(({ coin }) => (coin?.branch === CHANGE ? coin.index : []));
+  const change = facts.outputs.flatMap(({ coin }) =>
+    coin?.branch === CHANGE && coin.vault === intent.vault ? coin.index : [],
+  );
   return {
     spend: {
       intent: intent.id,

@@ -1,6 +1,7 @@
 /** How much may leave, and what it may cost. */
 
 import { feeCeil, rateFloor, shareFloor } from "../money.ts";
+import { movedSats } from "../purpose.ts";
 import { type Bound, boundKey, boundsOf, chargesOf } from "../velocity.ts";
 import { type Case, no, type Objection, type Rule } from "./rule.ts";
 
@@ -29,8 +30,9 @@ export const limitRules = {
   "fee-share": {
     why: "A fee out of proportion to the payment is a mistake or a theft.",
     answers: [20],
-    check: ({ facts: { feeSats, externalSats }, policy }) => {
-      const most = shareFloor(externalSats, policy.feeShareMax);
+    check: ({ facts, policy }) => {
+      const { feeSats } = facts;
+      const most = shareFloor(movedSats(facts), policy.feeShareMax);
       return feeSats !== null && feeSats > most
         ? no(`fee is ${feeSats} sat, ${policy.feeShareMax} bps of the payment are ${most}`)
         : [];
@@ -41,8 +43,8 @@ export const limitRules = {
     answers: [12],
     check: ({ facts, intent, policy }) => {
       const most = policy.purposes[intent.purpose]?.satsPerSpend;
-      return most !== undefined && facts.externalSats > most
-        ? no(`${facts.externalSats} sat are paid out, at most ${most} a spend`)
+      return most !== undefined && movedSats(facts) > most
+        ? no(`${movedSats(facts)} sat are paid out, at most ${most} a spend`)
         : [];
     },
   },

@@ -73,7 +73,7 @@ export const paymentRules = {
     answers: [2, 3, 8],
     check: ({ facts, intent }) =>
       each(facts.outputs, ({ coin }, i) => {
-        if (coin === null) return [];
+        if (coin === null || intent.parties.includes(coin.vault)) return [];
         if (coin.vault !== intent.vault) return no(`output ${i} pays another vault`);
         return coin.branch === CHANGE ? [] : no(`output ${i} pays the vault off its change branch`);
       }),
@@ -89,13 +89,18 @@ export const paymentRules = {
   "change-findable": {
     why: "Change on a far index is lost to its owner until a ransom is paid.",
     answers: [8, 36],
-    check: ({ facts, history, policy }) => {
-      const highest = history.changeIndex + policy.changeGap;
-      return each(facts.outputs, ({ coin }, i) =>
-        coin === null || coin.branch !== CHANGE || coin.index <= highest
+    check: ({ facts, intent, history, policy }) => {
+      const own = history.changeIndex + policy.changeGap;
+      return each(facts.outputs, ({ coin }, i) => {
+        if (coin === null) return [];
+        // In the vault that a migration goes to nothing was signed yet, on either branch.
+        const moved = coin.vault !== intent.vault;
+        if (!moved && coin.branch !== CHANGE) return [];
+        const highest = moved ? policy.changeGap - 1 : own;
+        return coin.index <= highest
           ? []
-          : no(`output ${i} is change at index ${coin.index}, at most ${highest} is findable`),
-      );
+          : no(`output ${i} is at index ${coin.index}, at most ${highest} is findable`);
+      });
     },
   },
   "no-dust": {
