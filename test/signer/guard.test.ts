@@ -10,7 +10,6 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { hex, sha256 } from "../../policies/bitcoin/hash.ts";
 import { readPsbt, writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { field, GLOBAL, IN, withFields } from "../../policies/bitcoin/psbt-fields.ts";
-import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { outpoint } from "../../policies/bitcoin/transaction.ts";
 import { concat, u8, u32 } from "../../policies/bitcoin/wire.ts";
 import type { Approval } from "../../policies/decide.ts";
@@ -18,9 +17,9 @@ import { RECEIVE } from "../../policies/vault.ts";
 import { CurveError, openCurvePool } from "../../signer/curve.ts";
 import type { GuardParts } from "../../signer/guard.ts";
 import { KeyError } from "../../signer/key-error.ts";
-import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
 import type { InputSignature } from "../../signer/signer.ts";
 import { bends } from "../policies/bends.ts";
+import { askBent } from "../support/bent-room.ts";
 import { consensusObjection } from "../support/second-opinion.ts";
 import {
   faultOf,
@@ -215,26 +214,8 @@ describe("a refusal", () => {
     for (const { what, beyond, held } of table) {
       it(`asks no key and claims nothing: ${rule}: ${what}`, async () => {
         const spend = honest(beyond);
-        const { policy, vault, history, chain } = spend.case;
-        const at = await room({
-          bend: (parts) => ({
-            ...parts,
-            policy,
-            vaults: { ...parts.vaults, byId: () => vault },
-            journal: {
-              ...parts.journal,
-              claim: (request, decide) => parts.journal.claim(request, () => decide(history)),
-            },
-            chain: {
-              close: () => undefined,
-              view: async () => {
-                if (chain === null) throw new BitcoindError("unreachable", "the node is gone");
-                return chain;
-              },
-            },
-          }),
-        });
-        const outcome = await at.signer.sign(asFarAsWritable(spend));
+        const { room: at, outcome } = await askBent({ folder, curve, spend });
+        open.push(at);
         expect(outcome.kind).toBe(held === true ? "held" : "refused");
         if (outcome.kind !== "signed") {
           expect(outcome.violations.map((violation) => violation.rule)).toContain(
@@ -875,12 +856,6 @@ describe("grinding", () => {
     expect(schnorr.verify(signature, sighash, xOnly)).toBe(true);
   });
 });
-
-/** Outputs without an address stand in no intent document: the honest one goes with them then. */
-function asFarAsWritable(spend: Spend) {
-  const writable = spend.intent.outputs.every(({ script }) => addressOf(script, "regtest"));
-  return { ...requestOf(writable ? spend : honest()), psbt: spend.bytes };
-}
 
 describe("a bump", () => {
   const POLICY_OF_ONE = { ...POLICY, fees: { ...POLICY.fees, bumps: 1 } };
