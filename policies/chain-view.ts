@@ -1,4 +1,4 @@
-/** What the signer's own node says about the coins of a spend. Never taken from a request. */
+/** What the signer's own node says of coins, vaults and blocks. Never taken from a request. */
 import { z } from "zod";
 import { isOutpoint } from "./bitcoin/transaction.ts";
 
@@ -21,30 +21,94 @@ export interface ChainView {
   /** Seconds since 1970 (BIP113). */
   readonly medianTime: number;
   readonly coins: ReadonlyMap<string, CoinStatus>;
+  /**
+   * By vault id: all its unspent coins that the signer's node knows, the mempool's too; a vault that
+   * the node does not watch is absent.
+   */
+  readonly vaults: ReadonlyMap<string, readonly VaultCoin[]>;
+  /** By txid: transactions that were asked for and that the node has in its best chain. */
+  readonly burials: ReadonlyMap<string, Burial>;
 }
+
+export interface VaultCoin {
+  readonly outpoint: string;
+  readonly sats: bigint;
+  /** 0 is the mempool. */
+  readonly height: number;
+}
+
+export interface Burial {
+  /** 1 for the tip. */
+  readonly depth: number;
+  /** Outpoints that it spends. */
+  readonly spends: readonly string[];
+}
+
+const hashSchema = z.string().regex(/^[0-9a-f]{64}$/);
+const outpointSchema = z.string().refine(isOutpoint, { message: "is no outpoint txid:vout" });
+const satsSchema = z
+  .union([z.int().nonnegative(), z.string().regex(/^[0-9]{1,16}$/)])
+  .transform(BigInt);
+
+const coinSchema = z.strictObject({
+  outpoint: outpointSchema,
+  sats: satsSchema,
+  script: z.string().regex(/^(?:[0-9a-f]{2})*$/),
+  height: z.int().nonnegative(),
+  coinbase: z.boolean(),
+});
+
+const vaultSchema = z.strictObject({
+  vault: z.string().regex(/^[0-9a-f]{40}$/),
+  coins: z.array(
+    z.strictObject({
+      outpoint: outpointSchema,
+      sats: satsSchema,
+      height: z.int().nonnegative(),
+    }),
+  ),
+});
+
+const burialSchema = z.strictObject({
+  txid: hashSchema,
+  depth: z.int().positive(),
+  spends: z.array(outpointSchema),
+});
 
 /** A chain view as a document, format `ballast/chain@1`, for `explain --chain`. */
 export const chainSchema = z
   .strictObject({
     format: z.literal("ballast/chain@1"),
     height: z.int().nonnegative(),
-    tip: z.string().regex(/^[0-9a-f]{64}$/),
+    tip: hashSchema,
     medianTime: z.int().nonnegative(),
-    coins: z.array(
-      z.strictObject({
-        outpoint: z.string().refine(isOutpoint, { message: "is no outpoint txid:vout" }),
-        sats: z.union([z.int().nonnegative(), z.string().regex(/^[0-9]{1,16}$/)]).transform(BigInt),
-        script: z.string().regex(/^(?:[0-9a-f]{2})*$/),
-        height: z.int().nonnegative(),
-        coinbase: z.boolean(),
-      }),
-    ),
+    coins: z.array(coinSchema),
+    vaults: z.array(vaultSchema).default([]),
+    burials: z.array(burialSchema).default([]),
   })
-  .transform(({ height, tip, medianTime, coins }, context): ChainView => {
-    const known = new Map<string, CoinStatus>();
-    for (const { outpoint, ...coin } of coins) known.set(outpoint, { kind: "unspent", ...coin });
-    if (known.size !== coins.length) {
-      context.addIssue({ code: "custom", message: "a coin is listed twice", path: ["coins"] });
+  .transform((document, context): ChainView => {
+    const { height, tip, medianTime, coins, vaults, burials } = document;
+    const vaultCoins = vaults.flatMap((vault) => vault.coins);
+    // Of two stories about one thing the last would count.
+    const named = {
+      coins: coins.map(({ outpoint }) => outpoint),
+      vaults: vaults.map(({ vault }) => vault),
+      "vaults.coins": vaultCoins.map(({ outpoint }) => outpoint),
+      burials: burials.map(({ txid }) => txid),
+      "burials.spends": burials.flatMap(({ spends }) => spends),
+    };
+    for (const [part, names] of Object.entries(named)) {
+      if (new Set(names).size === names.length) continue;
+      context.addIssue({ code: "custom", message: "one is listed twice", path: part.split(".") });
     }
-    return { height, tip, medianTime, coins: known };
+    return {
+      height,
+      tip,
+      medianTime,
+      coins: new Map(
+        coins.map(({ outpoint, ...coin }) => [outpoint, { kind: "unspent", ...coin }]),
+      ),
+      vaults: new Map(vaults.map((vault) => [vault.vault, vault.coins])),
+      burials: new Map(burials.map(({ txid, ...burial }) => [txid, burial])),
+    };
   });

@@ -23,8 +23,12 @@ const schema = z.strictObject({
   key: z.string(),
   /** Added to the environment of a token's process, for libraries configured that way. */
   token_environment: z.record(z.string(), z.string()).default({}),
-  /** The signer's own node. */
-  node: z.strictObject({ url: z.url(), cookie: path.optional() }),
+  /** The signer's own node; `since` in seconds since 1970: see watch.ts. */
+  node: z.strictObject({
+    url: z.url(),
+    cookie: path.optional(),
+    since: z.int().nonnegative().optional(),
+  }),
   /** A file with the secret that the orchestrator presents: at least 32 characters. */
   secret: path,
   /** On loopback; 0 takes a free port. */

@@ -178,7 +178,7 @@ async function chainView(
   outpoints: readonly string[],
 ): Promise<ChainView | null> {
   try {
-    return await chain.view(outpoints);
+    return await chain.view({ outpoints });
   } catch (error) {
     if (!(error instanceof BitcoindError)) throw error;
     log("chain view missing", { code: error.code, detail: error.message });

@@ -7,6 +7,7 @@ import { guard } from "./guard.ts";
 import { openJournal } from "./journal.ts";
 import { openBitcoind } from "./node/bitcoind.ts";
 import { openChain } from "./node/chain.ts";
+import { openWatch } from "./node/watch.ts";
 import { openKey } from "./open.ts";
 import { selfTest } from "./self-test.ts";
 import type { SignerStatus } from "./service/wire.ts";
@@ -63,8 +64,11 @@ export async function openSigningRoom(
     throw error;
   }
   const now = () => Date.now();
-  const vaults = openVaults({ journal, policy, key, now });
-  const chain = openChain({ rpc, chain: CHAINS[network] });
+  const { since } = config.node;
+  const from = { rpc, network, name: config.name, log };
+  const watch = openWatch({ ...from, ...(since !== undefined && { since }) });
+  const vaults = openVaults({ journal, policy, key, now, watch });
+  const chain = openChain({ rpc, chain: CHAINS[network], watch });
   const parts = { name: config.name, policy, key, journal, vaults, chain, curve, now, log };
   return {
     ...guard(parts),

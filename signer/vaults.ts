@@ -8,6 +8,7 @@ import { possessionText, provesPossession } from "../policies/possession.ts";
 import { readVault, type Vault, VaultError } from "../policies/vault.ts";
 import type { Journal } from "./journal.ts";
 import { KeyError } from "./key-error.ts";
+import type { Watch } from "./node/watch.ts";
 import type { Key, RegisterOutcome, VaultRegistration } from "./signer.ts";
 
 export interface Vaults {
@@ -21,12 +22,14 @@ export interface VaultsOptions {
   readonly policy: Policy;
   readonly key: Key;
   readonly now: () => number;
+  /** Told of every registered vault, so that the node knows its coins before anyone asks. */
+  readonly watch?: Pick<Watch, "add">;
 }
 
 /** Parsed vaults kept in memory; parsing one costs about a millisecond. */
 const REMEMBERED_MAX = 10_000;
 
-export function openVaults({ journal, policy, key, now }: VaultsOptions): Vaults {
+export function openVaults({ journal, policy, key, now, watch }: VaultsOptions): Vaults {
   const select = journal.database.prepare<[string], { document: string }>(
     "SELECT document FROM vaults WHERE id = ?",
   );
@@ -77,6 +80,8 @@ export function openVaults({ journal, policy, key, now }: VaultsOptions): Vaults
     // Somebody else may have registered the same keys while our own was asked.
     const lost = otherDocument(sameKeys.get(keysOf(vault))?.document ?? "", vault);
     if (lost.length > 0) return { kind: "refused", reasons: lost };
+    // Not waited for: a rescan takes its time, and the first question about the vault sees to it too.
+    void watch?.add([vault]);
     return { kind: "registered", vault: vault.id, proof: hex(own.proof) };
   }
 

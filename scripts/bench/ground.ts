@@ -352,7 +352,7 @@ function scriptAddress(scripts: VaultScripts, index: number): string {
   return address;
 }
 
-type Tip = Omit<ChainView, "coins">;
+type Tip = Omit<ChainView, "coins" | "vaults" | "burials">;
 
 async function tipOf({ rpc }: Regtest): Promise<Tip> {
   const info = await rpc.call<{
@@ -368,13 +368,13 @@ function preparedChain() {
   let tip: Tip | null = null;
   const known = new Map<string, CoinStatus>();
   const chain: Chain = {
-    view: async (outpoints) => {
+    view: async ({ outpoints }) => {
       measured(tip !== null, "no coins were prepared");
       const coins = new Map<string, CoinStatus>();
       for (const outpoint of outpoints) {
         coins.set(outpoint, known.get(outpoint) ?? { kind: "missing" });
       }
-      return { ...tip, coins };
+      return { ...tip, coins, vaults: new Map(), burials: new Map() };
     },
     close: () => {},
   };

@@ -60,7 +60,7 @@ export function stopwatch(): Stopwatch {
       record: (answer) => done("record", () => journal.record(answer)),
     }),
     chain: (chain) => ({
-      view: (outpoints) => waited("chain", () => chain.view(outpoints)),
+      view: (query) => waited("chain", () => chain.view(query)),
       close: chain.close,
     }),
     take: () => {

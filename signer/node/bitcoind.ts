@@ -28,6 +28,8 @@ export type BitcoindParams = readonly unknown[] | { readonly [name: string]: unk
 export interface BitcoindCallOptions {
   /** Addresses one wallet of the node, where the method needs it. */
   readonly wallet?: string;
+  /** For calls that are known to take long. */
+  readonly timeoutMs?: number;
 }
 
 export interface BitcoindCall {
@@ -65,7 +67,8 @@ export function openBitcoind(options: BitcoindOptions): Bitcoind {
   let lastId = 0;
 
   /** Sends `body` and returns the parsed answer; a first 401 with a new cookie is asked again. */
-  async function post(what: string, wallet: string | undefined, body: unknown): Promise<unknown> {
+  async function post(what: string, call: BitcoindCallOptions, body: unknown): Promise<unknown> {
+    const wallet = call.wallet ?? urlWallet;
     const path = wallet === undefined ? "/" : `/wallet/${encodeURIComponent(wallet)}`;
     const payload = Buffer.from(JSON.stringify(body), "utf8");
     const send = () =>
@@ -75,7 +78,7 @@ export function openBitcoind(options: BitcoindOptions): Bitcoind {
         path,
         auth: credentials.header(),
         payload,
-        timeoutMs,
+        timeoutMs: call.timeoutMs ?? timeoutMs,
         what,
         where,
       });
@@ -91,19 +94,19 @@ export function openBitcoind(options: BitcoindOptions): Bitcoind {
 
   return {
     where,
-    async call<T>(method: string, params?: BitcoindParams, callOptions?: BitcoindCallOptions) {
+    async call<T>(method: string, params?: BitcoindParams, callOptions: BitcoindCallOptions = {}) {
       const asked = envelope(params === undefined ? { method } : { method, params });
-      const answer = await post(method, callOptions?.wallet ?? urlWallet, asked);
+      const answer = await post(method, callOptions, asked);
       const read = readAnswer(answer, { id: asked.id, method, where });
       if (read.kind === "error") throw read.error;
       return read.result as T;
     },
-    async batch(calls, callOptions) {
+    async batch(calls, callOptions = {}) {
       // The node answers an empty batch with an empty array; the round trip says nothing.
       if (calls.length === 0) return [];
       const asked = calls.map(envelope);
       const what = `a batch of ${calls.length} calls`;
-      const answers = await post(what, callOptions?.wallet ?? urlWallet, asked);
+      const answers = await post(what, callOptions, asked);
       if (!Array.isArray(answers)) throw notJsonRpc({ what, where });
       const byId = new Map(
         answers.map((answer) => [isRecord(answer) ? answer["id"] : null, answer]),

@@ -3,74 +3,88 @@
  * taken from a request (architecture section 3).
  */
 import { z } from "zod";
-import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
-import type { Bitcoind } from "./bitcoind.ts";
+import type { Burial, ChainView, CoinStatus } from "../../policies/chain-view.ts";
+import type { Vault } from "../../policies/vault.ts";
+import { btcSchema, readAnswer } from "./answer.ts";
+import type { Bitcoind, BitcoindAnswer, BitcoindCall } from "./bitcoind.ts";
 import { BitcoindError } from "./bitcoind-error.ts";
 import { satsOfBtc } from "./exact-json.ts";
+import type { Watch } from "./watch.ts";
 
 export interface Chain {
-  /** Tip and the state of these coins, all of one tip; throws a BitcoindError. */
-  readonly view: (outpoints: readonly string[]) => Promise<ChainView>;
+  /** What the query asks for, all of one tip; throws a BitcoindError. */
+  readonly view: (query: ChainQuery) => Promise<ChainView>;
   readonly close: () => void;
 }
 
-/** A block that arrives meanwhile makes the answers disagree; then they are asked again. */
-const TRIES_MAX = 3;
+export interface ChainQuery {
+  readonly outpoints: readonly string[];
+  /** Vaults whose coins are wanted. */
+  readonly vaults?: readonly Vault[];
+  /** Hints where a transaction may be buried: checked on the node. */
+  readonly burials?: readonly BurialHint[];
+}
 
-const infoSchema = z.object({
-  chain: z.string(),
-  blocks: z.int().nonnegative(),
-  bestblockhash: z.string().regex(/^[0-9a-f]{64}$/),
-  mediantime: z.int().nonnegative(),
-});
-
-/** `gettxout`'s answer: null for a coin that is unknown or spent, in a block or in the mempool. */
-const coinSchema = z
-  .object({
-    bestblock: z.string(),
-    confirmations: z.int().nonnegative(),
-    value: z.union([z.string(), z.int()]),
-    scriptPubKey: z.object({ hex: z.string().regex(/^[0-9a-f]*$/) }),
-    coinbase: z.boolean(),
-  })
-  .nullable();
+export interface BurialHint {
+  readonly txid: string;
+  /** Hash of the block: with it the node needs no index of transactions. */
+  readonly block: string;
+}
 
 export interface ChainOptions {
   readonly rpc: Bitcoind;
   /** As `getblockchaininfo` names it: main, test, signet, regtest. */
   readonly chain: string;
+  /** Without it, every vault is unknown. */
+  readonly watch?: Watch;
 }
 
-export function openChain({ rpc, chain }: ChainOptions): Chain {
-  async function attempt(outpoints: readonly string[]): Promise<ChainView | null> {
-    const answers = await rpc.batch([
+/** A block that arrives meanwhile makes the answers disagree; then they are asked again. */
+const TRIES_MAX = 3;
+
+export function openChain({ rpc, chain, watch }: ChainOptions): Chain {
+  /** Null when the tip has moved between the first answer and the last. */
+  async function attempt(
+    { outpoints, burials = [] }: ChainQuery,
+    watched: readonly Vault[],
+  ): Promise<ChainView | null> {
+    const wallet = watched.length > 0 ? watch : undefined;
+    const calls = [
       { method: "getblockchaininfo" },
-      ...outpoints.map((outpoint) => {
-        const [txid, vout] = outpoint.split(":");
-        return { method: "gettxout", params: [txid, Number(vout), true] };
-      }),
-    ]);
-    const [first, ...rest] = answers.map((answer) => {
-      if (answer.kind === "error") throw answer.error;
-      return answer.result;
-    });
-    const info = parse(infoSchema, first);
+      ...outpoints.map(coinCall),
+      ...burials.map(burialCall),
+      ...(wallet === undefined ? [] : [wallet.question]),
+      { method: "getbestblockhash" },
+    ];
+    const answers = await rpc.batch(calls, wallet === undefined ? {} : { wallet: wallet.wallet });
+    const info = readAnswer(infoSchema, resultOf(answers[0]));
     if (info.chain !== chain) {
       throw new BitcoindError("protocol", `${rpc.where} is on ${info.chain}, not ${chain}`);
     }
-    const coins = new Map<string, CoinStatus>();
-    for (const [i, outpoint] of outpoints.entries()) {
-      const coin = parse(coinSchema, rest[i]);
-      if (coin !== null && coin.bestblock !== info.bestblockhash) return null;
-      coins.set(outpoint, statusOf(coin, info.blocks));
-    }
-    return { height: info.blocks, tip: info.bestblockhash, medianTime: info.mediantime, coins };
+    // A wallet's answer is of the tip at least that was there before it, so the two ends tell.
+    if (resultOf(answers.at(-1)) !== info.bestblockhash) return null;
+    const first = 1 + outpoints.length;
+    return {
+      height: info.blocks,
+      tip: info.bestblockhash,
+      medianTime: info.mediantime,
+      coins: new Map(
+        outpoints.map((outpoint, i) => {
+          const coin = readAnswer(coinSchema, resultOf(answers[1 + i]));
+          return [outpoint, statusOf(coin, info.blocks)];
+        }),
+      ),
+      vaults: wallet?.coinsOf(watched, answers[first + burials.length], info.blocks) ?? new Map(),
+      burials: buried(burials, answers.slice(first)),
+    };
   }
 
   return {
-    view: async (outpoints) => {
+    view: async (query) => {
+      const vaults = query.vaults ?? [];
+      const watched = vaults.length === 0 ? [] : ((await watch?.prepare(vaults)) ?? []);
       for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-        const view = await attempt(outpoints);
+        const view = await attempt(query, watched);
         if (view !== null) return view;
       }
       throw new BitcoindError("protocol", `${rpc.where} changes its tip faster than it answers`);
@@ -79,19 +93,77 @@ export function openChain({ rpc, chain }: ChainOptions): Chain {
   };
 }
 
+const infoSchema = z.object({
+  chain: z.string(),
+  blocks: z.int().nonnegative(),
+  bestblockhash: z.string().regex(/^[0-9a-f]{64}$/),
+  mediantime: z.int().nonnegative(),
+});
+
+function resultOf(answer: BitcoindAnswer | undefined): unknown {
+  if (answer?.kind === "error") throw answer.error;
+  return answer?.result;
+}
+
+function coinCall(outpoint: string): BitcoindCall {
+  const [txid, vout] = outpoint.split(":");
+  return { method: "gettxout", params: [txid, Number(vout), true] };
+}
+
+/** `gettxout`'s answer: null for a coin that is unknown or spent, in a block or in the mempool. */
+const coinSchema = z
+  .object({
+    confirmations: z.int().nonnegative(),
+    value: btcSchema,
+    scriptPubKey: z.object({ hex: z.string().regex(/^[0-9a-f]*$/) }),
+    coinbase: z.boolean(),
+  })
+  .nullable();
+
 function statusOf(coin: z.infer<typeof coinSchema>, height: number): CoinStatus {
   if (coin === null) return { kind: "missing" };
   return {
     kind: "unspent",
-    sats: satsOfBtc(String(coin.value)),
+    sats: satsOfBtc(coin.value),
     script: coin.scriptPubKey.hex,
     height: coin.confirmations === 0 ? 0 : height - coin.confirmations + 1,
     coinbase: coin.coinbase,
   };
 }
 
-function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.infer<Schema> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new BitcoindError("protocol", "the node's answer has not the form of its documentation");
+function burialCall({ txid, block }: BurialHint): BitcoindCall {
+  return { method: "getrawtransaction", params: [txid, true, block] };
+}
+
+/** `getrawtransaction`'s answer for a block that was named. */
+const transactionSchema = z.object({
+  txid: z.string(),
+  in_active_chain: z.boolean(),
+  confirmations: z.int().nonnegative().default(0),
+  /** A coinbase's input has no txid: it spends nothing. */
+  vin: z.array(z.object({ txid: z.string().optional(), vout: z.int().optional() })),
+});
+
+/**
+ * How the node says that this transaction is not in this block, that it has no such block, or has
+ * it no more (RPC_MISC_ERROR, RPC_INVALID_ADDRESS_OR_KEY, RPC_INVALID_PARAMETER of protocol.h).
+ */
+const NOT_BURIED = new Set([-1, -5, -8]);
+
+function buried(
+  hints: readonly BurialHint[],
+  answers: readonly BitcoindAnswer[],
+): ReadonlyMap<string, Burial> {
+  const found = new Map<string, Burial>();
+  for (const [i, { txid }] of hints.entries()) {
+    const answer = answers[i];
+    if (answer?.kind === "error" && NOT_BURIED.has(answer.error.rpcCode ?? 0)) continue;
+    const transaction = readAnswer(transactionSchema, resultOf(answer));
+    if (!transaction.in_active_chain || transaction.txid !== txid) continue;
+    const spends = transaction.vin.flatMap((input) =>
+      input.txid === undefined ? [] : `${input.txid}:${input.vout}`,
+    );
+    found.set(txid, { depth: transaction.confirmations, spends });
+  }
+  return found;
 }

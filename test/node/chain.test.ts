@@ -23,13 +23,15 @@ describeNode("the chain view", (node) => {
 
   it("tells the tip as the node does, and knows no coin that it was not asked for", async () => {
     await node.miner.mine(1);
-    const view = await open().view([]);
+    const view = await open().view({ outpoints: [] });
     const info = await node.rpc.call<Record<string, unknown>>("getblockchaininfo");
     expect(view).toEqual({
       height: info["blocks"],
       tip: info["bestblockhash"],
       medianTime: info["mediantime"],
       coins: new Map(),
+      vaults: new Map(),
+      burials: new Map(),
     });
   });
 
@@ -37,7 +39,7 @@ describeNode("the chain view", (node) => {
     const { outpoint, script, sats } = await funded(123_456_789n);
     const chain = open();
     const see = async () => {
-      const view = await chain.view([outpoint]);
+      const view = await chain.view({ outpoints: [outpoint] });
       return { height: view.height, coin: view.coins.get(outpoint) };
     };
     const coin = { kind: "unspent", sats, script, coinbase: false };
@@ -68,7 +70,7 @@ describeNode("the chain view", (node) => {
     const [hash] = await node.miner.mine(1);
     const block = await node.rpc.call<{ height: number; tx: string[] }>("getblock", [hash]);
     const coinbase = `${block.tx[0]}:0`;
-    const view = await open().view([coinbase]);
+    const view = await open().view({ outpoints: [coinbase] });
     expect(view.coins.get(coinbase)).toMatchObject({
       kind: "unspent",
       coinbase: true,
@@ -82,7 +84,7 @@ describeNode("the chain view", (node) => {
     const unknown = `${"ab".repeat(32)}:0`;
     const far = coins[0]?.outpoint.replace(/:\d+$/, ":4294967295") ?? "";
     const asked = [unknown, ...coins.map(({ outpoint }) => outpoint), far].reverse();
-    const view = await open().view(asked);
+    const view = await open().view({ outpoints: asked });
     expect([...view.coins.keys()]).toEqual(asked);
     expect(asked.map((outpoint) => view.coins.get(outpoint))).toMatchObject([
       { kind: "missing" },
@@ -96,9 +98,13 @@ describeNode("the chain view", (node) => {
   it("forgets a coin whose block was reorganised away, and finds it in the mempool", async () => {
     const { outpoint } = await funded(77_777n);
     const [hash] = await node.miner.mine(1);
-    expect((await open().view([outpoint])).coins.get(outpoint)).not.toMatchObject({ height: 0 });
+    expect((await open().view({ outpoints: [outpoint] })).coins.get(outpoint)).not.toMatchObject({
+      height: 0,
+    });
     await node.rpc.call("invalidateblock", [hash]);
-    expect((await open().view([outpoint])).coins.get(outpoint)).toMatchObject({ height: 0 });
+    expect((await open().view({ outpoints: [outpoint] })).coins.get(outpoint)).toMatchObject({
+      height: 0,
+    });
     await node.rpc.call("reconsiderblock", [hash]);
   });
 
@@ -106,12 +112,14 @@ describeNode("the chain view", (node) => {
     const { outpoint } = await funded(5_000n);
     await node.miner.mine(1);
     const unknown = `${"cd".repeat(32)}:1`;
-    const view = await open().view([outpoint, unknown]);
+    const view = await open().view({ outpoints: [outpoint, unknown] });
     const paper = paperChain();
     for (const [name, coin] of view.coins) paper.set(name, coin);
     paper.height = view.height;
     paper.medianTime = view.medianTime;
-    expect({ ...(await paper.view([outpoint, unknown])), tip: view.tip }).toEqual(view);
+    expect({ ...(await paper.view({ outpoints: [outpoint, unknown] })), tip: view.tip }).toEqual(
+      view,
+    );
   });
 
   /** A real node whose tip really moves between the two halves of one batch. */
@@ -133,7 +141,7 @@ describeNode("the chain view", (node) => {
     const { outpoint } = await funded(6_000n);
     await node.miner.mine(1);
     const { rpc, batches } = restless(2);
-    const view = await open(rpc).view([outpoint]);
+    const view = await open(rpc).view({ outpoints: [outpoint] });
     expect(batches()).toBe(3);
     expect(view.tip).toBe(await node.rpc.call("getbestblockhash"));
     const coin = view.coins.get(outpoint);
@@ -143,13 +151,13 @@ describeNode("the chain view", (node) => {
   it("gives up on a tip that never rests", async () => {
     const { outpoint } = await funded(7_000n);
     await node.miner.mine(1);
-    const fault = await faultOf(open(restless(99).rpc).view([outpoint]));
+    const fault = await faultOf(open(restless(99).rpc).view({ outpoints: [outpoint] }));
     expect(fault).toMatchObject({ name: "BitcoindError", code: "protocol" });
   });
 
   it("has nothing to do with a node of another chain", async () => {
     const chain = openChain({ rpc: node.rpc, chain: "main" });
-    expect(await faultOf(chain.view([]))).toMatchObject({
+    expect(await faultOf(chain.view({ outpoints: [] }))).toMatchObject({
       name: "BitcoindError",
       code: "protocol",
       message: expect.stringContaining("regtest, not main"),
@@ -161,7 +169,9 @@ describeNode("the chain view", (node) => {
     ["no index", `${"ab".repeat(32)}`],
     ["a negative index", `${"ab".repeat(32)}:-1`],
   ])("is a BitcoindError for what is no outpoint: %s", async (_, outpoint) => {
-    expect(await faultOf(open().view([outpoint]))).toMatchObject({ name: "BitcoindError" });
+    expect(await faultOf(open().view({ outpoints: [outpoint] }))).toMatchObject({
+      name: "BitcoindError",
+    });
   });
 
   it.each([
@@ -169,7 +179,7 @@ describeNode("the chain view", (node) => {
     ["nothing", null],
   ])("believes no node that answers with %s", async (_, result) => {
     const rpc: Bitcoind = { ...node.rpc, batch: async () => [{ kind: "result", result }] };
-    expect(await faultOf(open(rpc).view([]))).toMatchObject({
+    expect(await faultOf(open(rpc).view({ outpoints: [] }))).toMatchObject({
       name: "BitcoindError",
       code: "protocol",
     });
@@ -177,7 +187,9 @@ describeNode("the chain view", (node) => {
 
   it("is a BitcoindError when the node does not know us", async () => {
     const rpc = openBitcoind({ url: node.url.replace("http://", "http://thief:guess@") });
-    expect(await faultOf(open(rpc).view([]))).toMatchObject({ code: "unauthorized" });
+    expect(await faultOf(open(rpc).view({ outpoints: [] }))).toMatchObject({
+      code: "unauthorized",
+    });
     rpc.close();
   });
 
@@ -190,7 +202,7 @@ describeNode("the chain view", (node) => {
     const isGone = () => fault instanceof BitcoindError && fault.code === "unreachable";
     for (let tries = 0; tries < 400 && !isGone(); tries += 1) {
       await new Promise((resolve) => setTimeout(resolve, 25));
-      fault = await chain.view([]).catch((error: unknown) => error);
+      fault = await chain.view({ outpoints: [] }).catch((error: unknown) => error);
     }
     expect(fault).toMatchObject({ name: "BitcoindError", code: "unreachable", passing: true });
   });

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import * as ecc from "tiny-secp256k1";
 import { hex, sha256 } from "../../policies/bitcoin/hash.ts";
 import { outpoint } from "../../policies/bitcoin/transaction.ts";
-import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
+import type { Burial, ChainView, CoinStatus, VaultCoin } from "../../policies/chain-view.ts";
 import { writeIntent } from "../../policies/intent.ts";
 import { type PolicyDocument, readPolicy } from "../../policies/policy.ts";
 import { possessionHash, possessionText } from "../../policies/possession.ts";
@@ -168,6 +168,10 @@ export interface PaperChain extends Chain {
   /** Lets the coins of a spend exist, ten blocks deep, with the amounts that it was built on. */
   readonly show: (...spends: readonly Pick<Draft, "tx" | "spent">[]) => void;
   readonly set: (outpoint: string, coin: CoinStatus) => void;
+  /** By vault id: what the node watches; a test puts vaults in. */
+  readonly vaults: Map<string, readonly VaultCoin[]>;
+  /** By txid, with the block that holds the transaction. */
+  readonly burials: Map<string, Burial & { readonly block: string }>;
   /** The node answers no more, or again. */
   gone: boolean;
   height: number;
@@ -178,6 +182,8 @@ export interface PaperChain extends Chain {
 export function paperChain(): PaperChain {
   const coins = new Map<string, CoinStatus>();
   const chain: PaperChain = {
+    vaults: new Map(),
+    burials: new Map(),
     gone: false,
     height: HEIGHT,
     medianTime: NOW / 1000,
@@ -193,13 +199,26 @@ export function paperChain(): PaperChain {
         });
       }
     },
-    view: async (outpoints): Promise<ChainView> => {
+    view: async ({ outpoints, vaults = [], burials = [] }): Promise<ChainView> => {
       if (chain.gone) throw new BitcoindError("unreachable", "the node is gone");
       return {
         height: chain.height,
         tip: "00".repeat(32),
         medianTime: chain.medianTime,
         coins: new Map(outpoints.map((id) => [id, coins.get(id) ?? { kind: "missing" }])),
+        vaults: new Map(
+          vaults.flatMap(({ id }) => {
+            const known = chain.vaults.get(id);
+            return known === undefined ? [] : [[id, known]];
+          }),
+        ),
+        burials: new Map(
+          burials.flatMap(({ txid, block }) => {
+            const known = chain.burials.get(txid);
+            if (known?.block !== block) return [];
+            return [[txid, { depth: known.depth, spends: known.spends }]];
+          }),
+        ),
       };
     },
     close: () => undefined,

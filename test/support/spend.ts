@@ -423,7 +423,14 @@ function chainOf({ tx, spent }: Draft): ChainView {
       coinbase: false,
     });
   });
-  return { height: HEIGHT, tip: "00".repeat(32), medianTime: 1_800_000_000, coins };
+  return {
+    height: HEIGHT,
+    tip: "00".repeat(32),
+    medianTime: 1_800_000_000,
+    coins,
+    vaults: new Map(),
+    burials: new Map(),
+  };
 }
 
 function mapsOf(draft: Draft, options: SpendOptions): Maps {
