@@ -19,6 +19,7 @@ import { type Journal, openJournal } from "../../signer/journal.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
 import type { Chain } from "../../signer/node/chain.ts";
+import type { Watch } from "../../signer/node/watch.ts";
 import type { SignerStatus } from "../../signer/service/wire.ts";
 import type {
   Key,
@@ -66,6 +67,7 @@ export interface RoomOptions {
   readonly vaults?: readonly TestVault[];
   readonly bend?: (parts: GuardParts) => GuardParts;
   readonly chain?: PaperChain;
+  readonly watch?: Pick<Watch, "add">;
   readonly clock?: { now: number };
 }
 
@@ -81,7 +83,8 @@ export async function openRoom(options: RoomOptions): Promise<SignerRoom> {
   const clock = options.clock ?? { now: NOW };
   const chain = options.chain ?? paperChain();
   const log: RoomLogLine[] = [];
-  const vaults = openVaults({ journal, policy, key, now: () => clock.now });
+  const watched = options.watch === undefined ? {} : { watch: options.watch };
+  const vaults = openVaults({ journal, policy, key, now: () => clock.now, ...watched });
   for (const vault of registered) {
     const outcome = await vaults.register(registrationOf(vault));
     if (outcome.kind !== "registered") throw new Error(outcome.reasons.join("; "));
