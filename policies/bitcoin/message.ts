@@ -10,6 +10,8 @@ import { verifies } from "./schnorr.ts";
 import { concat, equal, size } from "./wire.ts";
 
 const MAGIC = new TextEncoder().encode("\u0018Bitcoin Signed Message:\n");
+/** What Lightning nodes put before a message that they sign. */
+const NODE_MAGIC = new TextEncoder().encode("Lightning Signed Message:");
 
 /** Headers 31 to 34 say a compressed key and which of four candidates it is. */
 const HEADER_MIN = 31;
@@ -35,6 +37,23 @@ export function signsText(text: string, signature: Uint8Array, key: Uint8Array):
   if (signature.length !== 65 || header < HEADER_MIN || header > HEADER_MAX) return false;
   const recovered = recover(messageHash(text), signature.subarray(1), header - HEADER_MIN);
   return recovered !== null && equal(recovered, key);
+}
+
+/**
+ * Whether a Lightning node has signed the text: 65 bytes (header 31 to 34, r, s) over the double
+ * SHA256 of the nodes' own prefix and the text, as `signmessage` of every implementation makes it
+ * before it is written in zbase32.
+ */
+export function signsAsNode(text: string, signature: Uint8Array, node: Uint8Array): boolean {
+  const header = signature[0] ?? 0;
+  if (signature.length !== 65 || header < HEADER_MIN || header > HEADER_MAX) return false;
+  const recovered = recover(nodeHash(text), signature.subarray(1), header - HEADER_MIN);
+  return recovered !== null && equal(recovered, node);
+}
+
+/** What a Lightning node signs for a text. */
+export function nodeHash(text: string): Uint8Array {
+  return sha256d(concat([NODE_MAGIC, new TextEncoder().encode(text)]));
 }
 
 function recover(hash: Uint8Array, signature: Uint8Array, id: number): Uint8Array | null {
