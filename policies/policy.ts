@@ -1,150 +1,24 @@
 /**
- * The policy document: the limits that one signer enforces. Strict: an unknown key, a missing limit
- * or an empty list is refused with its place, because a typo in a limit is no limit (attacks.md 124).
+ * The policy: the limits that one signer enforces, read from its document (policy-document.ts). What
+ * does not fit together is refused with its place, before a signer starts with it.
  */
-import * as ecc from "tiny-secp256k1";
-import { z } from "zod";
 import { fromHex, hex, taggedHash } from "./bitcoin/hash.ts";
-import { NETWORKS, type Network } from "./bitcoin/network.ts";
-import { PSBT_INPUTS_MAX, PSBT_OUTPUTS_MAX } from "./bitcoin/psbt.ts";
+import type { Network } from "./bitcoin/network.ts";
 import { scriptOf } from "./bitcoin/taproot.ts";
+import type { Guardian } from "./evidence/guardian.ts";
 import type { Purpose } from "./intent.ts";
+import { type Bps, type MsatsPerVbyte, type Sats, sats } from "./money.ts";
+import { incoherent } from "./policy-coherence.ts";
 import {
-  type Bps,
-  bps,
-  type MsatsPerVbyte,
-  msatsPerVbyte,
-  SATS_MAX,
-  type Sats,
-  sats,
-} from "./money.ts";
-import { type Person, type Quorum, samePerson } from "./quorum.ts";
-import { ROLES, type Role } from "./vault.ts";
+  type PolicyDocument,
+  type PurposeDocument,
+  policySchema,
+  type ReadDocument,
+} from "./policy-document.ts";
+import type { Person, Quorum } from "./quorum.ts";
+import type { Role } from "./vault.ts";
 
-const amount = z
-  .int()
-  .nonnegative()
-  .max(Number(SATS_MAX))
-  .transform((value) => sats(BigInt(value)));
-
-/** sat/vB with up to three decimals, as people and nodes write it. */
-const rate = z
-  .number()
-  .nonnegative()
-  .max(100_000)
-  .transform((value, context) => {
-    // The shortest text of a number is the one that was written; no float is multiplied.
-    const parts = /^([0-9]+)(?:\.([0-9]{1,3}))?$/.exec(String(value));
-    if (parts === null) {
-      context.addIssue({ code: "custom", message: "at most three decimals of sat/vB" });
-      return z.NEVER;
-    }
-    return msatsPerVbyte(BigInt(`${parts[1]}${(parts[2] ?? "").padEnd(3, "0")}`));
-  });
-
-const share = z
-  .int()
-  .min(0)
-  .max(10_000)
-  .transform((value) => bps(BigInt(value)));
-
-const window = z.strictObject({
-  /** Length of the sliding window; its second, clock-free count takes six blocks for an hour. */
-  hours: z.int().min(1).max(8_760),
-  sats: amount,
-});
-
-const windows = z.array(window).min(1).max(8);
-
-/** `any`, or the only addresses that may be paid; an entry may be bound to one vault's coins. */
-const destinations = z.union([
-  z.literal("any"),
-  z
-    .array(
-      z.union([
-        z.string().max(100),
-        z.strictObject({
-          address: z.string().max(100),
-          /** Only this vault's coins may go there. */
-          vault: z.string().regex(/^[0-9a-f]{40}$/),
-        }),
-      ]),
-    )
-    .min(1)
-    .max(1_000),
-]);
-
-const limits = z.strictObject({
-  sats_per_spend: amount,
-  /** Over all spends of the purpose. */
-  windows,
-  /** Over the spends of one vault: nobody fills the window of all for the price of fees. */
-  vault_windows: windows.optional(),
-  /** Over the payments to one destination. */
-  destination_windows: windows.optional(),
-  destinations,
-});
-
-/** The policy document, format `ballast/policy@1`: see README.md for a worked example. */
-export const policySchema = z.strictObject({
-  format: z.literal("ballast/policy@1"),
-  name: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
-  version: z.int().min(1),
-  network: z.enum(NETWORKS),
-  /** Whose key this signer holds. */
-  role: z.enum(ROLES),
-  chain: z.strictObject({
-    /** How deep a coin must be buried on the signer's own node; 0 takes unconfirmed ones. */
-    confirmations: z.int().min(0).max(1_000),
-  }),
-  transaction: z.strictObject({
-    inputs: z.int().min(1).max(PSBT_INPUTS_MAX),
-    outputs: z.int().min(1).max(PSBT_OUTPUTS_MAX),
-    /** nLockTime lies in [own height - past, own height + future]: a clock-free expiry. */
-    locktime_past_blocks: z.int().min(0).max(1_008),
-    locktime_future_blocks: z.int().min(0).max(144),
-    /** Highest change index: last used + gap, so that change stays findable (attacks.md 8). */
-    change_gap: z.int().min(1).max(1_000),
-  }),
-  fees: z.strictObject({
-    sats: amount,
-    sat_per_vbyte: z.strictObject({ min: rate, max: rate }),
-    /** Of the payments, without change and fee. */
-    share_bps: share,
-    /** The budget of all fees together, whatever they are paid for. */
-    windows,
-    /** How often a payment may be sent again with a higher fee; never, when it is left out. */
-    bumps: z.int().min(0).max(10).default(0),
-  }),
-  /** Whose agreement resumes a paused signer; without it a pause is for good. */
-  quorum: z
-    .strictObject({
-      approvals: z.int().min(1).max(20),
-      people: z
-        .array(
-          z.strictObject({
-            name: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
-            /** Compressed key in hex; of a Ledger, the key that signs messages. */
-            key: z.string().regex(/^0[23][0-9a-f]{64}$/),
-          }),
-        )
-        .min(1)
-        .max(20),
-    })
-    .optional(),
-  /** A purpose that is not here is not signed for. */
-  purposes: z
-    .strictObject({
-      withdrawal: limits.optional(),
-      /** Goes to a registered vault of the user, so there is no list of destinations. */
-      migration: limits.omit({ destinations: true, destination_windows: true }).optional(),
-    })
-    .refine((purposes) => Object.values(purposes).some((purpose) => purpose !== undefined), {
-      message: "no purpose is allowed, nothing could be signed",
-    }),
-});
-
-export type PolicyDocument = z.input<typeof policySchema>;
+export type { PolicyDocument };
 
 export interface Policy {
   readonly name: string;
@@ -152,8 +26,11 @@ export interface Policy {
   readonly network: Network;
   readonly role: Role;
   readonly confirmations: number;
+  /** How deep a spend must be buried before the coins that it leaves over are free. */
+  readonly burial: number;
   readonly inputsMax: number;
   readonly outputsMax: number;
+  readonly onePolicy: boolean;
   readonly locktimePastBlocks: number;
   readonly locktimeFutureBlocks: number;
   readonly changeGap: number;
@@ -165,6 +42,11 @@ export interface Policy {
   readonly bumps: number;
   /** Null when the document names none. */
   readonly quorum: Quorum | null;
+  /** By rule: how many people may lift it. */
+  readonly lifts: ReadonlyMap<string, number>;
+  /** Null when the document names none: nothing that needs a statement or a price is signed. */
+  readonly guardians: Guardians | null;
+  readonly house: House | null;
   readonly purposes: Readonly<Partial<Record<Purpose, PurposeLimits>>>;
   /** 32 bytes in hex over the document's content: which law was in force. */
   readonly hash: string;
@@ -178,6 +60,20 @@ export interface PurposeLimits {
   readonly destinationWindows: readonly Window[];
   /** Null means any. */
   readonly destinations: readonly Destination[] | null;
+  /** Approvals by amount, the lowest first. */
+  readonly tiers: readonly Tier[];
+  /** Withdrawals: up to here no proof of the claim is asked; null where none can be given. */
+  readonly noProofSats: Sats | null;
+  /** Consolidations: fewer coins are not worth one, and fees must be below this rate. */
+  readonly inputsMin: number;
+  readonly feeRateMax: MsatsPerVbyte | null;
+  /** Recoveries: how long the announcement must have stood. */
+  readonly delayBlocks: number;
+}
+
+export interface Tier {
+  readonly aboveSats: Sats;
+  readonly people: number;
 }
 
 export interface Destination {
@@ -190,6 +86,24 @@ export interface Destination {
 export interface Window {
   readonly hours: number;
   readonly sats: Sats;
+}
+
+export interface Guardians {
+  readonly threshold: number;
+  readonly people: readonly Guardian[];
+  /** Names of those of this signer's own organisation. */
+  readonly own: readonly string[];
+  readonly voteAgeSeconds: number;
+  readonly voteSpreadMax: Bps;
+  readonly statementAgeBlocks: number;
+}
+
+export interface House {
+  /** Ids of the house's vaults. */
+  readonly treasury: string;
+  readonly escrow: string | null;
+  /** Id of the LSP's Lightning node, in hex. */
+  readonly node: string | null;
 }
 
 export class PolicyError extends Error {
@@ -209,45 +123,19 @@ export function readPolicy(value: unknown): Policy {
       parsed.error.issues.map((issue) => `${issue.path.join(".") || "document"}: ${issue.message}`),
     );
   }
-  const { name, version, network, role, chain, transaction, fees, purposes } = parsed.data;
-  const reasons: string[] = [];
-  const limitsOf = (purpose: Purpose, document: z.output<typeof limits>): PurposeLimits => ({
-    satsPerSpend: document.sats_per_spend,
-    windows: document.windows,
-    vaultWindows: document.vault_windows ?? [],
-    destinationWindows: document.destination_windows ?? [],
-    destinations:
-      document.destinations === "any"
-        ? null
-        : document.destinations.flatMap((entry, i): readonly Destination[] => {
-            const { address, vault } =
-              typeof entry === "string" ? { address: entry, vault: null } : entry;
-            const script = scriptOf(address, network);
-            if (script !== null) return [{ script: hex(script), vault }];
-            reasons.push(`purposes.${purpose}.destinations.${i}: no address of ${network}`);
-            return [];
-          }),
-  });
-  const { withdrawal, migration } = purposes;
-  const allowed = {
-    ...(withdrawal !== undefined && { withdrawal: limitsOf("withdrawal", withdrawal) }),
-    ...(migration !== undefined && {
-      migration: limitsOf("migration", { ...migration, destinations: "any" }),
-    }),
-  };
-  if (fees.sat_per_vbyte.min > fees.sat_per_vbyte.max) {
-    reasons.push("fees.sat_per_vbyte: min is above max, nothing could be signed");
-  }
-  const quorum = quorumFrom(parsed.data.quorum, reasons);
-  if (reasons.length > 0) throw new PolicyError(reasons);
-  return {
+  const document = parsed.data;
+  const { name, version, network, role, chain, transaction, fees } = document;
+  const reasons = [...incoherent(document)];
+  const policy = {
     name,
     version,
     network,
     role,
     confirmations: chain.confirmations,
+    burial: chain.burial,
     inputsMax: transaction.inputs,
     outputsMax: transaction.outputs,
+    onePolicy: transaction.one_policy,
     locktimePastBlocks: transaction.locktime_past_blocks,
     locktimeFutureBlocks: transaction.locktime_future_blocks,
     changeGap: transaction.change_gap,
@@ -257,32 +145,118 @@ export function readPolicy(value: unknown): Policy {
     feeShareMax: fees.share_bps,
     feeWindows: fees.windows,
     bumps: fees.bumps,
-    quorum,
-    purposes: allowed,
+    quorum: quorumFrom(document.quorum),
+    lifts: new Map(document.lifts.map(({ rule, people }) => [rule, people])),
+    guardians: guardiansFrom(document.guardians),
+    house: houseFrom(document.house),
+    purposes: purposesFrom(document, reasons),
     hash: hex(taggedHash("ballast/policy@1", new TextEncoder().encode(canonical(value)))),
+  };
+  if (reasons.length > 0) throw new PolicyError(reasons);
+  return policy;
+}
+
+function purposesFrom(document: ReadDocument, reasons: string[]): Policy["purposes"] {
+  const allowed = Object.entries(document.purposes).flatMap(([purpose, limits]) =>
+    limits === undefined ? [] : [[purpose, limitsFrom(purpose, limits, document, reasons)]],
+  );
+  return Object.fromEntries(allowed);
+}
+
+/** A proof of reserves moves nothing, so it has no limits of its own. */
+const NO_LIMITS: PurposeLimits = {
+  satsPerSpend: sats(0n),
+  windows: [],
+  vaultWindows: [],
+  destinationWindows: [],
+  destinations: null,
+  tiers: [],
+  noProofSats: null,
+  inputsMin: 0,
+  feeRateMax: null,
+  delayBlocks: 0,
+};
+
+/** The limits of any purpose; a key that its schema does not have is simply absent. */
+type AnyLimits = PurposeDocument & {
+  readonly destination_windows?: readonly Window[] | undefined;
+  readonly destinations?: DestinationsDocument;
+  readonly no_proof_sats?: Sats | undefined;
+  readonly inputs_min?: number;
+  readonly sat_per_vbyte_max?: MsatsPerVbyte;
+  readonly delay_blocks?: number;
+};
+
+type DestinationsDocument = "any" | readonly (string | { address: string; vault: string })[];
+
+function limitsFrom(
+  purpose: string,
+  limits: object,
+  { network }: ReadDocument,
+  reasons: string[],
+): PurposeLimits {
+  if (!("windows" in limits)) return NO_LIMITS;
+  const document = limits as AnyLimits;
+  const destinations = document.destinations ?? "any";
+  if (purpose === "margin" && destinations === "any") {
+    reasons.push("purposes.margin.destinations: an exchange's addresses are listed, never any");
+  }
+  const tiers = (document.approvals ?? []).map(({ above_sats: aboveSats, people }) => ({
+    aboveSats,
+    people,
+  }));
+  return {
+    satsPerSpend: document.sats_per_spend,
+    windows: document.windows,
+    vaultWindows: document.vault_windows ?? [],
+    destinationWindows: document.destination_windows ?? [],
+    destinations:
+      destinations === "any" ? null : destinationsFrom(purpose, destinations, network, reasons),
+    tiers: tiers.sort((a, b) => (a.aboveSats < b.aboveSats ? -1 : 1)),
+    noProofSats: document.no_proof_sats ?? null,
+    inputsMin: document.inputs_min ?? 0,
+    feeRateMax: document.sat_per_vbyte_max ?? null,
+    delayBlocks: document.delay_blocks ?? 0,
   };
 }
 
-/** People who are each somebody else, and enough of them. */
-function quorumFrom(
-  document: z.output<typeof policySchema>["quorum"],
+function destinationsFrom(
+  purpose: string,
+  entries: Exclude<DestinationsDocument, "any">,
+  network: Network,
   reasons: string[],
-): Quorum | null {
+): readonly Destination[] {
+  return entries.flatMap((entry, i): readonly Destination[] => {
+    const { address, vault } = typeof entry === "string" ? { address: entry, vault: null } : entry;
+    const script = scriptOf(address, network);
+    if (script !== null) return [{ script: hex(script), vault }];
+    reasons.push(`purposes.${purpose}.destinations.${i}: no address of ${network}`);
+    return [];
+  });
+}
+
+function quorumFrom(document: ReadDocument["quorum"]): Quorum | null {
   if (document === undefined) return null;
   const people = document.people.map(({ name, key }): Person => ({ name, key: fromHex(key) }));
-  people.forEach((person, i) => {
-    if (!ecc.isPoint(person.key)) reasons.push(`quorum.people.${i}: the key is no point`);
-    for (const other of people.slice(i + 1)) {
-      if (other.name === person.name) reasons.push(`quorum.people: ${person.name} stands twice`);
-      if (samePerson(other, person)) {
-        reasons.push(`quorum.people: ${person.name} and ${other.name} have one key`);
-      }
-    }
-  });
-  if (document.approvals > people.length) {
-    reasons.push(`quorum.approvals: ${document.approvals} of ${people.length} people cannot agree`);
-  }
   return { approvals: document.approvals, people };
+}
+
+function guardiansFrom(document: ReadDocument["guardians"]): Guardians | null {
+  if (document === undefined) return null;
+  return {
+    threshold: document.threshold,
+    people: document.people.map(({ name, key }): Guardian => ({ name, key: fromHex(key) })),
+    own: document.own,
+    voteAgeSeconds: document.vote_age_seconds,
+    voteSpreadMax: document.vote_spread_bps,
+    statementAgeBlocks: document.statement_age_blocks,
+  };
+}
+
+function houseFrom(document: ReadDocument["house"]): House | null {
+  if (document === undefined) return null;
+  const { treasury, escrow = null, node = null } = document;
+  return { treasury, escrow, node };
 }
 
 /** JSON with sorted keys: two files that say the same have the same hash. */
