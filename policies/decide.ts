@@ -3,9 +3,11 @@
  * signature without a decision does not compile, and does not run either.
  */
 import type { SigningFacts, SpendFacts } from "./facts.ts";
+import { isLifted } from "./rules/approvals.ts";
 import type { Case, Objection } from "./rules/rule.ts";
 import { type RuleId, rules } from "./rules.ts";
 import type { Role } from "./vault.ts";
+import { yieldedIntents } from "./yielding.ts";
 
 export interface Violation {
   readonly rule: RuleId;
@@ -47,6 +49,8 @@ export interface Approval {
   readonly txid: string;
   readonly policy: string;
   readonly role: Role;
+  /** Intents whose coins this spend takes over; see yielding.ts. */
+  readonly takes: readonly string[];
   readonly inputs: readonly ApprovedInput[];
 }
 
@@ -64,7 +68,11 @@ export function isApproval(value: object): value is Approval {
 export function judge(spend: Case, without: ReadonlySet<RuleId> = new Set()): Verdict {
   const violations = ruleIds
     .filter((rule) => !without.has(rule))
-    .flatMap((rule) => violationsOf(rule, rules[rule].check(spend)));
+    .flatMap((rule) => {
+      const objections = rules[rule].check(spend);
+      // People may know better than a limit, if the policy lets them; never than any other rule.
+      return objections.length > 0 && isLifted(rule, spend) ? [] : violationsOf(rule, objections);
+    });
   if (violations.length === 0) return { verdict: "approved", violations: [] };
   // A paused signer gives no final answers: what else is wrong may have changed when it resumes.
   const temporary =
@@ -105,6 +113,7 @@ export function decide(spend: Case): Decision {
     txid: spend.facts.txid,
     policy: spend.policy.hash,
     role: spend.policy.role,
+    takes: Object.freeze(yieldedIntents(spend)),
     inputs: Object.freeze(approvedInputs(spend.facts, spend.policy.role)),
   });
   genuine.add(approval);

@@ -7,12 +7,13 @@ import { hex } from "./bitcoin/hash.ts";
 import type { Psbt } from "./bitcoin/psbt.ts";
 import type { ChainView } from "./chain-view.ts";
 import { judge, ruleIds, type Violation } from "./decide.ts";
+import { type Evidence, type EvidenceFacts, evidenceFacts, NO_EVIDENCE } from "./evidence.ts";
 import { type Coin, type SpendFacts, spendFacts } from "./facts.ts";
 import { type HistoryDocument, historyOf, historyQuery, NO_HISTORY, nextClock } from "./history.ts";
 import { intentOf, type SpendIntent } from "./intent.ts";
 import { isSats } from "./money.ts";
 import type { Policy } from "./policy.ts";
-import { purposeOf } from "./purpose.ts";
+import { purposesOf } from "./purpose.ts";
 import { type RuleId, rules } from "./rules.ts";
 import { type Vault, vaultScripts } from "./vault.ts";
 
@@ -24,6 +25,7 @@ export interface ExplainOptions {
   readonly intent: SpendIntent | null;
   readonly history: HistoryDocument | null;
   readonly chain: ChainView | null;
+  readonly evidence: Evidence | null;
   /** Milliseconds since 1970, for the windows. */
   readonly now: number;
 }
@@ -102,16 +104,18 @@ const COIN_RULES: readonly RuleId[] = [
 
 export function explain(options: ExplainOptions): Explanation {
   const { psbt, policy, chain } = options;
-  const { facts, vault } = factsOf(options);
-  const intent = options.intent ?? intentFrom(facts, vault, policy);
+  const { facts, vault, parties } = factsOf(options);
+  const evidence = evidenceOf(options, facts, vault);
+  const intent = options.intent ?? intentFrom({ facts, vault, policy, evidence });
   const document = options.history ?? NO_HISTORY;
   const height = Math.max(document.height, chain?.height ?? 0);
   const medianTime = chain === null ? null : chain.medianTime * 1000;
   const now =
     medianTime === null ? options.now : nextClock({ before: 0, wall: options.now, medianTime });
-  const history = historyOf(document, historyQuery(facts, intent, policy, { now, height }));
+  const query = historyQuery({ facts, intent, policy, evidence });
+  const history = historyOf(document, query, { now, height });
   const without = chain === null ? CHAIN_RULES : new Set<RuleId>();
-  const spend = { facts, intent, policy, vault, history, chain };
+  const spend = { facts, intent, policy, vault, parties, history, chain, evidence };
   const { verdict, violations } = judge(spend, without);
   const unasked = new Set<RuleId>([
     ...without,
@@ -128,36 +132,65 @@ export function explain(options: ExplainOptions): Explanation {
       says: says(rule, violations, unasked),
       why: rules[rule].why,
     })),
-    facts: reportOf(facts, psbt, vault, options.intent === null ? null : intent.id),
+    facts: reportOf({ facts, psbt, vault, evidence }, options.intent === null ? null : intent.id),
     notes: notesOf(options, facts.locktime, height),
   };
+}
+
+/** As a signer's worker does: every signature and path of the evidence is verified. */
+function evidenceOf(
+  { evidence, policy, intent, vaults }: ExplainOptions,
+  { spendHash }: SpendFacts,
+  vault: Vault | null,
+): EvidenceFacts {
+  if (evidence === null) return NO_EVIDENCE;
+  return evidenceFacts(evidence, vaults.map(vaultScripts), {
+    network: policy.network,
+    vault: vault?.id ?? "",
+    intent: intent?.id ?? "",
+    spendHash,
+    policy: policy.hash,
+    guardians: policy.guardians?.people ?? [],
+    people: policy.quorum?.people ?? [],
+  });
 }
 
 /** As the guard does: facts are taken against the one vault that the intent names. */
 function factsOf({ psbt, vaults, intent }: ExplainOptions): {
   facts: SpendFacts;
   vault: Vault | null;
+  parties: readonly Vault[];
 } {
   const named = vaults.filter(({ id }) => intent === null || id === intent.vault);
   const parties = vaults.filter(({ id }) => intent?.parties.includes(id) === true);
   for (const vault of named) {
     const facts = spendFacts(psbt, [vault, ...parties].map(vaultScripts));
-    if (intent !== null || facts.inputs.some(({ coin }) => coin !== null)) return { facts, vault };
+    if (intent !== null || facts.inputs.some(({ coin }) => coin !== null)) {
+      return { facts, vault, parties };
+    }
   }
   const [vault] = named;
-  if (vault === undefined) return { facts: spendFacts(psbt, []), vault: null };
-  return { facts: spendFacts(psbt, [vaultScripts(vault)]), vault };
+  if (vault === undefined) return { facts: spendFacts(psbt, []), vault: null, parties };
+  return { facts: spendFacts(psbt, [vaultScripts(vault)]), vault, parties };
 }
 
 /** The intent that this very transaction would fulfil: its destinations are then the policy's to judge. */
-function intentFrom(facts: SpendFacts, vault: Vault | null, policy: Policy): SpendIntent {
+function intentFrom({
+  facts,
+  vault,
+  policy,
+  evidence,
+}: Omit<Reported, "psbt"> & {
+  readonly policy: Policy;
+}): SpendIntent {
   return intentOf({
-    purpose: purposeOf(facts) ?? "withdrawal",
+    purpose: purposesOf({ facts, evidence })[0] ?? "withdrawal",
     network: policy.network,
     vault: vault?.id ?? "",
     parties: [],
     cancels: null,
     proposer: null,
+    cycle: null,
     outputs: facts.outputs.flatMap(({ coin, script, sats }) =>
       coin === null && isSats(sats) ? [{ script, sats }] : [],
     ),
@@ -194,19 +227,21 @@ function notesOf(
   ];
 }
 
-function reportOf(
-  facts: SpendFacts,
-  psbt: Psbt,
-  vault: Vault | null,
-  intent: string | null,
-): FactsReport {
+interface Reported {
+  readonly facts: SpendFacts;
+  readonly psbt: Psbt;
+  readonly vault: Vault | null;
+  readonly evidence: EvidenceFacts;
+}
+
+function reportOf({ facts, psbt, vault, evidence }: Reported, intent: string | null): FactsReport {
   const { feeSats, vbytes } = facts;
   return {
     txid: facts.txid,
     psbtVersion: psbt.version,
     txVersion: facts.version,
     locktime: facts.locktime,
-    purpose: purposeOf(facts),
+    purpose: purposesOf({ facts, evidence })[0] ?? null,
     intent,
     vault: vault?.id ?? null,
     inputSats: text(facts.inputSats),

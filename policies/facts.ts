@@ -62,6 +62,8 @@ export interface Coin {
   readonly kind: VaultKind;
   readonly branch: Branch;
   readonly index: number;
+  /** Blocks after which the user leaves alone with it; null where the vault has no exit. */
+  readonly exitBlocks: number | null;
 }
 
 /** Fields that a Taproot multisig spend to be co-signed has no use for. */
@@ -285,7 +287,9 @@ function sizeBytes(value: number): number {
 }
 
 function coinOf({ vault, script }: Found): Coin {
-  return { vault: vault.id, kind: vault.kind, branch: script.branch, index: script.index };
+  const { id, kind, exit } = vault;
+  const { branch, index } = script;
+  return { vault: id, kind, branch, index, exitBlocks: exit?.blocks ?? null };
 }
 
 const BURDENS: ReadonlyMap<number, Burden> = new Map<number, Burden>([

@@ -49,6 +49,35 @@ const vaultId = z.string().regex(/^[0-9a-f]{40}$/);
 /** As many vaults as one true-up may serve. */
 const PARTIES_MAX = 250;
 
+interface Parties {
+  readonly least: number;
+  readonly most: number;
+  /** For people. */
+  readonly whose: string;
+}
+const nobody: Parties = { least: 0, most: 0, whose: "no other vault" };
+const one: Parties = { least: 1, most: 1, whose: "the one vault that it goes to" };
+const some: Parties = { least: 1, most: PARTIES_MAX, whose: "the vaults that it serves" };
+
+/** Which other vaults a purpose touches. */
+const PARTIES: Readonly<Record<Purpose, Parties>> = {
+  // What the vault holds beyond its claim may go to the treasury in the same transaction.
+  withdrawal: { least: 0, most: 1, whose: "the treasury, or no other vault" },
+  migration: one,
+  collect: some,
+  "top-up": some,
+  refresh: nobody,
+  consolidation: nobody,
+  margin: nobody,
+  "escrow-in": one,
+  "escrow-out": one,
+  "channel-open": { least: 0, most: 1, whose: "the treasury, or no other vault" },
+  cancel: { least: 0, most: PARTIES_MAX, whose: "the other vaults whose coins it gives back" },
+  "recovery-lsp-gone": { least: 0, most: 1, whose: "the treasury, or no other vault" },
+  "recovery-user-lost": one,
+  "proof-of-reserves": nobody,
+};
+
 /** The intent document, format `ballast/intent@1`: see README.md for a worked example. */
 export const intentSchema = z.strictObject({
   format: z.literal("ballast/intent@1"),
@@ -67,6 +96,11 @@ export const intentSchema = z.strictObject({
   proposer: z
     .string()
     .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/)
+    .optional(),
+  /** Whose price fixes the dollars: pool and turn of the votes, "usd/4711". */
+  cycle: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,31}\/(?:0|[1-9][0-9]{0,10})$/)
     .optional(),
   /** What leaves all vaults: no change, no fee. */
   outputs: z
@@ -99,6 +133,8 @@ export interface SpendIntent {
   /** Null unless it is a cancel. */
   readonly cancels: string | null;
   readonly proposer: string | null;
+  /** Null where no price is named. */
+  readonly cycle: string | null;
   readonly outputs: readonly IntentOutput[];
   readonly reference: string;
 }
@@ -121,7 +157,7 @@ export function readIntent(value: unknown): SpendIntent {
     );
   }
   const { purpose, network, vault, parties, reference } = parsed.data;
-  const { cancels = null, proposer = null } = parsed.data;
+  const { cancels = null, proposer = null, cycle = null } = parsed.data;
   const reasons: string[] = [];
   if (new Set([vault, ...parties]).size !== parties.length + 1) {
     reasons.push("parties: a vault is named twice");
@@ -131,8 +167,9 @@ export function readIntent(value: unknown): SpendIntent {
   if (!pays && parsed.data.outputs.length > 0) {
     reasons.push(`outputs: a ${purpose} pays nobody outside the vaults`);
   }
-  if ((purpose === "migration") !== (parties.length === 1)) {
-    reasons.push("parties: a migration, and only a migration, names the one vault that it goes to");
+  const { least, most, whose } = PARTIES[purpose];
+  if (parties.length < least || parties.length > most) {
+    reasons.push(`parties: a ${purpose} names ${whose}, not ${parties.length} vaults`);
   }
   if ((purpose === "cancel") !== (cancels !== null)) {
     reasons.push("cancels: a cancel, and only a cancel, names the intent that it takes back");
@@ -145,7 +182,9 @@ export function readIntent(value: unknown): SpendIntent {
     return script === null || !isSats(amount) ? [] : [{ script, sats: sats(amount) }];
   });
   if (reasons.length > 0) throw new IntentError(reasons);
-  return intentOf({ purpose, network, vault, parties, cancels, proposer, outputs, reference });
+  return intentOf({
+    ...{ purpose, network, vault, parties, cancels, proposer, cycle, outputs, reference },
+  });
 }
 
 /** The intent with its id. */
@@ -163,6 +202,7 @@ export function intentOf(content: Omit<SpendIntent, "id">): SpendIntent {
     content.cancels ?? "",
     content.proposer ?? "",
     content.reference,
+    ...(content.cycle === null ? [] : [`cycle=${content.cycle}`]),
     ...outputs,
   ].join("\n");
   const id = hex(taggedHash("ballast/intent@1", new TextEncoder().encode(text)));
@@ -179,6 +219,7 @@ export function writeIntent(intent: SpendIntent): IntentDocument {
     ...(intent.parties.length > 0 && { parties: [...intent.parties] }),
     ...(intent.cancels !== null && { cancels: intent.cancels }),
     ...(intent.proposer !== null && { proposer: intent.proposer }),
+    ...(intent.cycle !== null && { cycle: intent.cycle }),
     outputs: intent.outputs.map(({ script, sats: amount }) => {
       const address = addressOf(script, intent.network);
       if (address === null) throw new IntentError(["an output has no address"]);

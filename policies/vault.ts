@@ -30,7 +30,7 @@ export const ROLES = ["user", "lsp", "trustee", "second-trustee"] as const;
 export type Role = (typeof ROLES)[number];
 
 /** Whose coins: a user's, or the house's own. */
-export type VaultKind = "user" | "treasury";
+export type VaultKind = "user" | "treasury" | "escrow";
 
 /** Signatures that the leaf asks for. */
 export const THRESHOLD = 2;
@@ -47,7 +47,7 @@ export type Branch = typeof RECEIVE | typeof CHANGE;
 export const vaultSchema = z.strictObject({
   format: z.literal("ballast/vault@1"),
   network: z.enum(NETWORKS),
-  kind: z.enum(["user", "treasury"]),
+  kind: z.enum(["user", "treasury", "escrow"]),
   policy: z.strictObject({
     /** BIP388 name, shown on devices: printable ASCII without edge spaces. */
     name: z.string().regex(/^[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?$/),
@@ -68,6 +68,8 @@ export interface Vault {
   readonly document: VaultDocument;
   readonly holders: readonly Holder[];
   readonly internal: AccountKey;
+  /** After so many blocks the user leaves alone; null where the template has no exit. */
+  readonly exit: { readonly blocks: number } | null;
 }
 
 export interface Holder {
@@ -123,6 +125,7 @@ export function readVault(value: unknown): Vault {
     document,
     holders,
     internal,
+    exit: null,
   };
   reasons.push(...unsafe(vault));
   if (reasons.length > 0) throw new VaultError(reasons);
@@ -315,6 +318,7 @@ function vaultId(document: VaultDocument): string {
 const HOLDERS: Readonly<Record<VaultKind, readonly Role[]>> = {
   user: ["user", "lsp", "trustee"],
   treasury: ["lsp", "trustee", "second-trustee"],
+  escrow: ["lsp", "trustee", "second-trustee"],
 };
 
 function unsafe(vault: Vault): string[] {

@@ -4,6 +4,7 @@ import { parentPort } from "node:worker_threads";
 import * as ecc from "tiny-secp256k1";
 import { readPsbt } from "../policies/bitcoin/psbt.ts";
 import { verifies } from "../policies/bitcoin/schnorr.ts";
+import { evidenceFacts } from "../policies/evidence.ts";
 import { spendFacts } from "../policies/facts.ts";
 import {
   readVault,
@@ -49,6 +50,8 @@ function work(request: CurveRequest): unknown {
   switch (request.kind) {
     case "facts":
       return spendFacts(readPsbt(request.psbt), request.vaults.map(scriptsOf), request.part);
+    case "evidence":
+      return evidenceFacts(request.evidence, request.vaults.map(scriptsOf), request.context);
     case "sign":
       return sign(request.jobs);
     case "verify":

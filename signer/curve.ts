@@ -5,6 +5,7 @@
  */
 import { Worker } from "node:worker_threads";
 import type { SchnorrCheck } from "../policies/bitcoin/schnorr.ts";
+import type { Evidence, EvidenceContext, EvidenceFacts } from "../policies/evidence.ts";
 import { joinFacts, type Part, type SpendFacts } from "../policies/facts.ts";
 import type { VaultDocument } from "../policies/vault.ts";
 
@@ -25,6 +26,12 @@ export interface CurvePool {
     vaults: readonly VaultDocument[],
     signed?: { readonly inputs: number },
   ) => Promise<SpendFacts>;
+  /** Evidence verified: every signature and path of it. */
+  readonly evidence: (
+    evidence: Evidence,
+    vaults: readonly VaultDocument[],
+    context: EvidenceContext,
+  ) => Promise<EvidenceFacts>;
   readonly sign: (jobs: readonly SignJob[]) => Promise<readonly Uint8Array[]>;
   readonly verify: (jobs: readonly VerifyJob[]) => Promise<boolean>;
   readonly close: () => Promise<void>;
@@ -37,6 +44,12 @@ export type CurveRequest =
       readonly vaults: readonly VaultDocument[];
       /** Whose signatures are verified; all else is computed for every input. */
       readonly part: Part;
+    }
+  | {
+      readonly kind: "evidence";
+      readonly evidence: Evidence;
+      readonly vaults: readonly VaultDocument[];
+      readonly context: EvidenceContext;
     }
   | { readonly kind: "sign"; readonly jobs: readonly SignJob[] }
   | { readonly kind: "verify"; readonly jobs: readonly VerifyJob[] };
@@ -96,6 +109,8 @@ export function openCurvePool(size = 2): CurvePool {
       });
       return joinFacts(await Promise.all(parts));
     },
+    evidence: async (evidence, vaults, context) =>
+      (await ask({ kind: "evidence", evidence, vaults, context })) as EvidenceFacts,
     sign: async (jobs) => {
       const parts = await split(jobs, (part) => ask({ kind: "sign", jobs: part }));
       return (parts as readonly (readonly Uint8Array[])[]).flat();

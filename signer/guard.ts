@@ -10,6 +10,7 @@ import { field, GLOBAL, IN, valueOf, withFields } from "../policies/bitcoin/psbt
 import { outpoint } from "../policies/bitcoin/transaction.ts";
 import { concat } from "../policies/bitcoin/wire.ts";
 import type { ChainView } from "../policies/chain-view.ts";
+import { claimContent } from "../policies/claim.ts";
 import {
   type Approval,
   type Decision,
@@ -17,16 +18,23 @@ import {
   ruleIds,
   type Violation,
 } from "../policies/decide.ts";
+import {
+  type Evidence,
+  type EvidenceFacts,
+  NO_EVIDENCE,
+  readEvidence,
+} from "../policies/evidence.ts";
 import type { SpendFacts } from "../policies/facts.ts";
+import { historyQuery } from "../policies/history.ts";
 import { readIntent, type SpendIntent } from "../policies/intent.ts";
 import type { Policy } from "../policies/policy.ts";
-import { CHANGE, type VaultDocument } from "../policies/vault.ts";
-import { boundsOf, chargesOf } from "../policies/velocity.ts";
+import { accountsUsed, watchedVaults } from "../policies/proven.ts";
+import type { Vault, VaultDocument } from "../policies/vault.ts";
 import { CurveError, type CurvePool } from "./curve.ts";
 import type { Journal } from "./journal.ts";
 import { KeyError } from "./key-error.ts";
 import { BitcoindError } from "./node/bitcoind-error.ts";
-import type { Chain } from "./node/chain.ts";
+import type { Chain, ChainQuery } from "./node/chain.ts";
 import type { Key, Signer, SignOutcome } from "./signer.ts";
 import { openTurns } from "./turns.ts";
 import type { Vaults } from "./vaults.ts";
@@ -52,23 +60,66 @@ export function guard(parts: GuardParts): Signer {
   const turns = openTurns(TURNS);
   const signings = new Map<string, Promise<readonly Uint8Array[]>>();
 
-  /** The registered ones of the vaults that an intent names: what else it says is foreign. */
-  function documentsOf(intent: SpendIntent): readonly VaultDocument[] {
-    return [intent.vault, ...intent.parties].flatMap((id) => vaults.byId(id)?.document ?? []);
+  function registered(ids: readonly string[]): readonly Vault[] {
+    return ids.flatMap((id) => vaults.byId(id) ?? []);
   }
 
-  async function judge(intent: SpendIntent, psbt: Psbt, bytes: Uint8Array): Promise<Judged> {
-    const vault = vaults.byId(intent.vault);
-    const inputs = psbt.inputs.filter(
+  /** The registered ones of the vaults that an intent names: what else it says is foreign. */
+  function documentsOf(intent: SpendIntent): readonly VaultDocument[] {
+    return registered([intent.vault, ...intent.parties]).map(({ document }) => document);
+  }
+
+  /** Signatures and paths are verified off the main thread; a request without any asks for none. */
+  async function proofsOf(
+    { intent, evidence }: Asked,
+    { spendHash }: SpendFacts,
+  ): Promise<EvidenceFacts> {
+    if (evidence === null) return NO_EVIDENCE;
+    const others = evidence.operations.map((operation) => operation.vault);
+    const known = registered([...new Set([intent.vault, ...intent.parties, ...others])]);
+    return await curve.evidence(
+      evidence,
+      known.map(({ document }) => document),
+      {
+        network: policy.network,
+        vault: intent.vault,
+        intent: intent.id,
+        spendHash,
+        policy: policy.hash,
+        guardians: policy.guardians?.people ?? [],
+        people: policy.quorum?.people ?? [],
+      },
+    );
+  }
+
+  async function judge(asked: Asked): Promise<Judged> {
+    const { intent, psbt, bytes } = asked;
+    const signedInputs = psbt.inputs.filter(
       (map) => valueOf(map, IN.TAP_SCRIPT_SIG) !== undefined,
     ).length;
-    const facts = await curve.facts(bytes, documentsOf(intent), { inputs });
+    const facts = await curve.facts(bytes, documentsOf(intent), { inputs: signedInputs });
+    const evidence = await proofsOf(asked, facts);
+    const spend = {
+      ...{ facts, intent, policy, evidence },
+      vault: vaults.byId(intent.vault),
+      parties: registered(intent.parties),
+    };
     // Asked last, so that nothing but this one answer stands between the chain and the claim.
-    const chain = await chainView(parts, psbt.tx.inputs.map(outpoint));
-    const request = claimRequest(facts, intent, policy, chain, parts.now());
-    const decision = journal.claim(request, (history) =>
-      decide({ facts, intent, policy, vault, history, chain }),
-    );
+    const chain = await chainView(parts, {
+      outpoints: psbt.tx.inputs.map(outpoint),
+      vaults: registered(watchedVaults(spend)),
+      burials: asked.evidence?.burials ?? [],
+    });
+    const request = {
+      content: claimContent(spend),
+      accounts: accountsUsed(spend),
+      query: historyQuery(spend),
+      policy: policy.hash,
+      wall: parts.now(),
+      height: chain?.height ?? 0,
+      medianTimeMs: (chain?.medianTime ?? 0) * 1000,
+    };
+    const decision = journal.claim(request, (history) => decide({ ...spend, history, chain }));
     return { facts, decision };
   }
 
@@ -85,7 +136,7 @@ export function guard(parts: GuardParts): Signer {
   }
 
   /** The answer given before to this very request, or null. */
-  async function repeated(request: string, intent: SpendIntent, bytes: Uint8Array) {
+  async function repeated(request: string, { intent, bytes }: Asked) {
     const digest = journal.answered(request);
     const signatures = digest === null ? null : journal.signatures(digest);
     if (signatures === null) return null;
@@ -93,15 +144,11 @@ export function guard(parts: GuardParts): Signer {
     return { facts, signatures };
   }
 
-  async function answer(
-    request: string,
-    intent: SpendIntent,
-    psbt: Psbt,
-    bytes: Uint8Array,
-  ): Promise<SignOutcome> {
-    const before = await repeated(request, intent, bytes);
+  async function answer(request: string, asked: Asked): Promise<SignOutcome> {
+    const { intent, psbt } = asked;
+    const before = await repeated(request, asked);
     if (before !== null) return release(psbt, before.facts, before.signatures);
-    const { facts, decision } = await judge(intent, psbt, bytes);
+    const { facts, decision } = await judge(asked);
     if (decision.kind !== "approved") {
       const rules = [...new Set(decision.violations.map(({ rule }) => rule))];
       parts.log(`spend ${decision.kind}`, { intent: intent.id, txid: facts.txid, rules });
@@ -110,6 +157,7 @@ export function guard(parts: GuardParts): Signer {
     const signatures = await signAndRecord(request, decision.approval);
     parts.log("spend signed", {
       intent: intent.id,
+      purpose: intent.purpose,
       txid: facts.txid,
       sats: String(facts.externalSats),
       feeSats: String(facts.feeSats),
@@ -131,9 +179,10 @@ export function guard(parts: GuardParts): Signer {
       const bytes = Uint8Array.from(asked.psbt);
       const psbt = readPsbt(bytes);
       const intent = readIntent(asked.intent);
+      const evidence = asked.evidence === undefined ? null : readEvidence(asked.evidence);
       const request = sha256(concat([fromHex(intent.id), bytes]));
       return await once(requests, request, () => {
-        const turn = turns.take(() => answer(request, intent, psbt, bytes));
+        const turn = turns.take(() => answer(request, { intent, psbt, bytes, evidence }));
         if (turn !== null) return turn;
         throw new CurveError("too many requests wait for their turn; ask again later");
       });
@@ -167,51 +216,28 @@ const PAUSED: Violation = {
   retry: "after the quorum resumes it",
 };
 
+/** A request, read. */
+interface Asked {
+  readonly intent: SpendIntent;
+  readonly psbt: Psbt;
+  readonly bytes: Uint8Array;
+  readonly evidence: Evidence | null;
+}
+
 interface Judged {
   readonly facts: SpendFacts;
   readonly decision: Decision;
 }
 
 /** Null when the signer's node does not answer: a rule holds the spend then. */
-async function chainView(
-  { chain, log }: GuardParts,
-  outpoints: readonly string[],
-): Promise<ChainView | null> {
+async function chainView({ chain, log }: GuardParts, query: ChainQuery): Promise<ChainView | null> {
   try {
-    return await chain.view({ outpoints });
+    return await chain.view(query);
   } catch (error) {
     if (!(error instanceof BitcoindError)) throw error;
     log("chain view missing", { code: error.code, detail: error.message });
     return null;
   }
-}
-
-function claimRequest(
-  facts: SpendFacts,
-  intent: SpendIntent,
-  policy: Policy,
-  chain: ChainView | null,
-  wall: number,
-) {
-  const change = facts.outputs.flatMap(({ coin }) =>
-    coin?.branch === CHANGE && coin.vault === intent.vault ? coin.index : [],
-  );
-  return {
-    spend: {
-      intent: intent.id,
-      purpose: intent.purpose,
-      vault: intent.vault,
-      txid: facts.txid,
-      outpoints: facts.inputs.map((input) => input.outpoint),
-      charges: chargesOf(facts, intent),
-      changeIndex: change.length === 0 ? null : Math.max(...change),
-    },
-    policy: policy.hash,
-    bounds: boundsOf(facts, intent, policy),
-    wall,
-    height: chain?.height ?? 0,
-    medianTimeMs: (chain?.medianTime ?? 0) * 1000,
-  };
 }
 
 /** Signatures of the key, every one verified under the registered key and our own hash. */

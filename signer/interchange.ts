@@ -9,9 +9,14 @@ import { z } from "zod";
 
 /** The tables that travel, with their columns in order. */
 const TABLES = {
-  claims: "intent txid purpose vault anchor outpoints change_index at height policy",
+  claims: "intent txid purpose vault anchor outpoints user_signed fixed nonces at height policy",
   charges: "account intent txid sats at height",
+  places: "outpoint intent txid vault place sats gained",
+  takes: "intent taken",
   outpoints: "outpoint intent",
+  nonces: "nonce intent",
+  accounts: "vault document sequence",
+  notices: "vault text signature height at",
   signatures: "digest intent txid bytes",
   answers: "request digest",
   vaults: "id keys document registered_at",
@@ -33,7 +38,12 @@ const schema = z.strictObject({
   tables: z.strictObject({
     claims: rows,
     charges: rows,
+    places: rows,
+    takes: rows,
     outpoints: rows,
+    nonces: rows,
+    accounts: rows,
+    notices: rows,
     signatures: rows,
     answers: rows,
     vaults: rows,
@@ -63,6 +73,7 @@ export function exportJournal(db: Database.Database): JournalDocument {
   const state = one<State>(db, "SELECT * FROM state");
   const table = (name: Table) =>
     db
+      // Notices go in the order in which they were heard, everything else by its key.
       .prepare<[], Record<string, unknown>>(`SELECT * FROM ${name} ORDER BY 1, 2`)
       .all()
       .map((row) => TABLES[name].split(" ").map((column) => written(row[column])));
@@ -76,7 +87,12 @@ export function exportJournal(db: Database.Database): JournalDocument {
     tables: {
       claims: table("claims"),
       charges: table("charges"),
+      places: table("places"),
+      takes: table("takes"),
       outpoints: table("outpoints"),
+      nonces: table("nonces"),
+      accounts: table("accounts"),
+      notices: table("notices"),
       signatures: table("signatures"),
       answers: table("answers"),
       vaults: table("vaults"),
@@ -116,11 +132,14 @@ export function importJournal(
     .immediate();
 }
 
+const LATER_ACCOUNT = `(vault) DO UPDATE SET document = excluded.document,
+  sequence = excluded.sequence WHERE excluded.sequence > accounts.sequence`;
+
 function merge(db: Database.Database, name: Table, all: JournalDocument["tables"][Table]): number {
   const columns = TABLES[name].split(" ");
   const insert = db.prepare(
     `INSERT INTO ${name} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})
-     ON CONFLICT DO NOTHING`,
+     ON CONFLICT ${name === "accounts" ? LATER_ACCOUNT : "DO NOTHING"}`,
   );
   // The same key with other content: two memories that contradict each other.
   const same = db.prepare<unknown[], { n: bigint }>(
@@ -137,7 +156,7 @@ function merge(db: Database.Database, name: Table, all: JournalDocument["tables"
     } catch (error) {
       throw new InterchangeError(`tables.${name}.${i} does not fit`, { cause: error });
     }
-    if ((same.get(...values)?.n ?? 0n) === 0n) {
+    if (!GROWING.has(name) && (same.get(...values)?.n ?? 0n) === 0n) {
       throw new InterchangeError(
         `tables.${name}.${i}: this journal says something else of ${String(row[0])}`,
       );
@@ -146,13 +165,29 @@ function merge(db: Database.Database, name: Table, all: JournalDocument["tables"
   return added;
 }
 
-/** Every outpoint of every claim belongs to the claim's intent, and to no other (invariant 2). */
+/**
+ * Two memories may have heard a notice at another height, or know another state of an account: what
+ * is there stays, and of an account the later state counts.
+ */
+const GROWING: ReadonlySet<Table> = new Set<Table>(["notices", "accounts"]);
+
+/** Every outpoint of every claim belongs to the claim's intent, and to none but who took it over. */
 function refuseDoubleClaims(db: Database.Database): void {
   const wrong = db
     .prepare<[], { outpoint: string }>(
       `SELECT json_each.value AS outpoint FROM claims, json_each(claims.outpoints)
-       LEFT JOIN outpoints ON outpoints.outpoint = json_each.value
-       WHERE outpoints.intent IS NOT claims.intent LIMIT 1`,
+       WHERE NOT EXISTS (
+         SELECT 1 FROM outpoints
+         WHERE outpoints.outpoint = json_each.value AND outpoints.intent = claims.intent
+       )
+       UNION
+       SELECT one.outpoint FROM outpoints AS one
+       JOIN outpoints AS other ON other.outpoint = one.outpoint AND other.intent > one.intent
+       WHERE NOT EXISTS (
+         SELECT 1 FROM takes
+         WHERE (takes.intent = one.intent AND takes.taken = other.intent)
+            OR (takes.intent = other.intent AND takes.taken = one.intent)
+       ) LIMIT 1`,
     )
     .get();
   if (wrong !== undefined) {

@@ -16,7 +16,15 @@ export interface JournalOptions {
 }
 
 export class JournalError extends Error {
-  readonly code: "missing" | "exists" | "foreign" | "newer" | "in-use" | "damaged" | "older";
+  readonly code:
+    | "missing"
+    | "exists"
+    | "foreign"
+    | "newer"
+    | "in-use"
+    | "damaged"
+    | "older"
+    | "outdated";
   constructor(code: JournalError["code"], detail: string, options?: ErrorOptions) {
     super(detail, options);
     this.name = "JournalError";
@@ -24,8 +32,8 @@ export class JournalError extends Error {
   }
 }
 
-/** Rises with every change of the tables; a journal of a later version is refused. */
-const VERSION = 1;
+/** Rises with every change of the tables; a journal of another version is refused. */
+const VERSION = 2;
 const SCHEMA = `
   CREATE TABLE journal (
     version INTEGER NOT NULL, network TEXT NOT NULL, role TEXT NOT NULL
@@ -35,14 +43,15 @@ const SCHEMA = `
     clock INTEGER NOT NULL, height INTEGER NOT NULL, paused INTEGER NOT NULL,
     pauses INTEGER NOT NULL
   ) STRICT;
-  -- A transaction of an intent that this signer has bound itself to.
+  -- A transaction of an intent that this signer has bound itself to; see policies/claim.ts.
   CREATE TABLE claims (
     intent TEXT NOT NULL, txid TEXT NOT NULL, purpose TEXT NOT NULL, vault TEXT NOT NULL,
-    anchor TEXT NOT NULL, outpoints TEXT NOT NULL,
-    change_index INTEGER,
+    anchor TEXT NOT NULL, outpoints TEXT NOT NULL, user_signed INTEGER NOT NULL,
+    fixed TEXT NOT NULL, nonces TEXT NOT NULL,
     at INTEGER NOT NULL, height INTEGER NOT NULL, policy TEXT NOT NULL,
     PRIMARY KEY (intent, txid)
   ) STRICT;
+  CREATE INDEX claims_vault ON claims (vault, user_signed, height);
   -- What each transaction took out of which account of the windows; see policies/velocity.ts.
   CREATE TABLE charges (
     account TEXT NOT NULL, intent TEXT NOT NULL, txid TEXT NOT NULL,
@@ -52,11 +61,33 @@ const SCHEMA = `
   -- Covering: a window's sum reads the index alone.
   CREATE INDEX charges_at ON charges (account, at, intent, sats);
   CREATE INDEX charges_height ON charges (account, height, intent, sats);
-  CREATE INDEX claims_vault ON claims (vault, change_index);
-  -- A coin belongs to one intent for good.
-  CREATE TABLE outpoints (
-    outpoint TEXT PRIMARY KEY, intent TEXT NOT NULL
+  -- Outputs to registered vaults: where change went, and what is still on its way to a vault.
+  CREATE TABLE places (
+    outpoint TEXT PRIMARY KEY, intent TEXT NOT NULL, txid TEXT NOT NULL, vault TEXT NOT NULL,
+    place INTEGER NOT NULL, sats INTEGER NOT NULL, gained INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX places_vault ON places (vault, place);
+  CREATE INDEX places_gained ON places (vault, gained);
+  CREATE INDEX places_claim ON places (intent, txid);
+  -- Which coins were signed away, and for which intent: for one only, unless it was taken over.
+  CREATE TABLE outpoints (
+    outpoint TEXT NOT NULL, intent TEXT NOT NULL, PRIMARY KEY (outpoint, intent)
+  ) STRICT, WITHOUT ROWID;
+  -- An intent that took over coins of another: a cancel, or the user's own; see policies/yielding.ts.
+  CREATE TABLE takes (
+    intent TEXT NOT NULL, taken TEXT NOT NULL, PRIMARY KEY (intent, taken)
+  ) STRICT, WITHOUT ROWID;
+  -- What can be used for one intent only.
+  CREATE TABLE nonces (nonce TEXT PRIMARY KEY, intent TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  -- Each vault's account as this signer last acted on it, and the statement last used for it.
+  CREATE TABLE accounts (
+    vault TEXT PRIMARY KEY, document TEXT NOT NULL, sequence INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  -- What users have told outside of any spend, in the order in which it was heard; see notices.ts.
+  CREATE TABLE notices (
+    heard INTEGER PRIMARY KEY, vault TEXT NOT NULL, text TEXT NOT NULL, signature TEXT NOT NULL,
+    height INTEGER NOT NULL, at INTEGER NOT NULL, UNIQUE (vault, text)
+  ) STRICT;
   CREATE TABLE signatures (
     digest TEXT PRIMARY KEY, intent TEXT NOT NULL, txid TEXT NOT NULL, bytes BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
@@ -146,9 +177,13 @@ function checkIdentity(db: Database.Database, { file, network, role }: JournalOp
       `journal ${file} belongs to the ${row?.role} on ${row?.network}, not to the ${role} on ${network}`,
     );
   }
-  if (row.version > BigInt(VERSION)) {
+  if (row.version !== BigInt(VERSION)) {
     db.close();
-    throw new JournalError("newer", `journal ${file} was written by a later version of Ballast`);
+    const later = row.version > BigInt(VERSION);
+    throw new JournalError(
+      later ? "newer" : "outdated",
+      `journal ${file} was written by ${later ? "a later" : "an earlier"} version of Ballast`,
+    );
   }
 }
 

@@ -5,17 +5,18 @@
  * memory would sign twice.
  */
 import type Database from "better-sqlite3";
+import type { ClaimContent } from "../policies/claim.ts";
 import type { Decision, Violation } from "../policies/decide.ts";
 import {
-  BLOCKS_PER_HOUR,
-  type Claim,
   type History,
-  HOUR_MS,
+  type HistoryQuery,
+  type LastAccount,
   nextClock,
 } from "../policies/history.ts";
-import { type Bound, boundKey, type Charge } from "../policies/velocity.ts";
 import { type AuditLog, type AuditRecord, GENESIS, nextLink, signHead } from "./audit.ts";
+import { claimWriter } from "./journal-claims.ts";
 import { JournalError, type JournalOptions, openJournalFile } from "./journal-file.ts";
+import { historyReader } from "./journal-history.ts";
 import { type HighWater, readMirror, writeMirror } from "./mirror.ts";
 
 export interface Journal {
@@ -47,11 +48,12 @@ export interface Journal {
 
 export interface ClaimRequest {
   /** What will be claimed if approved; clock and height are the journal's to say. */
-  readonly spend: Omit<Claim, "at" | "height" | "anchor">;
+  readonly content: ClaimContent;
+  readonly accounts: readonly LastAccount[];
+  /** What the law asks the history. */
+  readonly query: HistoryQuery;
   /** Hash of the policy in force. */
   readonly policy: string;
-  /** The windows that the policy holds the spend against. */
-  readonly bounds: readonly Pick<Bound, "account" | "hours">[];
   /** Wall clock in milliseconds, and the chain view's height and median time. */
   readonly wall: number;
   readonly height: number;
@@ -82,46 +84,13 @@ export function openJournal(options: JournalOptions): Journal {
   const { file } = options;
   const db = openJournalFile(options);
 
+  const readHistory = historyReader(db);
+  const writeClaim = claimWriter(db);
   const statements = {
     state: db.prepare<[], StateRow>("SELECT clock, height, paused, pauses FROM state"),
     advance: db.prepare("UPDATE state SET clock = ?, height = ?"),
     pause: db.prepare("UPDATE state SET paused = 1, pauses = pauses + 1 WHERE paused = 0"),
     resume: db.prepare("UPDATE state SET paused = 0 WHERE paused = 1 AND pauses = ?"),
-    byIntent: db.prepare<[string], ClaimRow>("SELECT * FROM claims WHERE intent = ?"),
-    owner: db.prepare<[string], { intent: string }>(
-      "SELECT intent FROM outpoints WHERE outpoint = ?",
-    ),
-    chargedByClock: db.prepare<[string, bigint, string], { sats: bigint }>(
-      `SELECT coalesce(sum(sats), 0) AS sats FROM charges
-       WHERE account = ? AND at > ? AND intent <> ?`,
-    ),
-    chargedByHeight: db.prepare<[string, bigint, string], { sats: bigint }>(
-      `SELECT coalesce(sum(sats), 0) AS sats FROM charges
-       WHERE account = ? AND height > ? AND intent <> ?`,
-    ),
-    chargesOf: db.prepare<[string, string], ChargeRow>(
-      "SELECT account, sats FROM charges WHERE intent = ? AND txid = ? ORDER BY account",
-    ),
-    chargedBefore: db.prepare<[string, string, string], { sats: bigint }>(
-      `SELECT coalesce(sum(sats), 0) AS sats FROM charges
-       WHERE account = ? AND intent = ? AND txid <> ?`,
-    ),
-    insertCharge: db.prepare(
-      `INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (account, intent, txid) DO UPDATE SET at = excluded.at, height = excluded.height
-       WHERE NOT EXISTS (SELECT 1 FROM signatures WHERE signatures.txid = excluded.txid)`,
-    ),
-    changeIndex: db.prepare<[string], { highest: bigint | null }>(
-      "SELECT max(change_index) AS highest FROM claims WHERE vault = ?",
-    ),
-    insertClaim: db.prepare(
-      // A claim whose signature has not left yet is charged when it is asked for again: what leaves
-      // late leaves in that window (invariant 4).
-      `INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (intent, txid) DO UPDATE SET at = excluded.at, height = excluded.height
-       WHERE NOT EXISTS (SELECT 1 FROM signatures WHERE signatures.txid = excluded.txid)`,
-    ),
-    insertOutpoint: db.prepare("INSERT INTO outpoints VALUES (?, ?) ON CONFLICT DO NOTHING"),
     signatures: db.prepare<[string], { bytes: Buffer }>(
       "SELECT bytes FROM signatures WHERE digest = ?",
     ),
@@ -156,71 +125,6 @@ export function openJournal(options: JournalOptions): Journal {
     return row;
   }
 
-  function historyFor(request: ClaimRequest, now: number, height: number): History {
-    const { intent, vault, outpoints } = request.spend;
-    const intents = new Set([intent]);
-    for (const outpoint of outpoints) {
-      const owner = statements.owner.get(outpoint);
-      if (owner !== undefined) intents.add(owner.intent);
-    }
-    const wanted = new Set(outpoints);
-    const related = [...intents]
-      .flatMap((id) => statements.byIntent.all(id).map((row) => claimOf(row, chargesFor(row))))
-      .filter(
-        (claim) =>
-          claim.intent === intent || claim.outpoints.some((outpoint) => wanted.has(outpoint)),
-      );
-    return {
-      paused: state().paused !== 0n,
-      height,
-      related,
-      charged: new Map(
-        request.bounds.map(({ account, hours }) => {
-          const since = BigInt(now - hours * HOUR_MS);
-          const above = BigInt(height - hours * BLOCKS_PER_HOUR);
-          const byClock = statements.chargedByClock.get(account, since, intent)?.sats ?? 0n;
-          const byHeight = statements.chargedByHeight.get(account, above, intent)?.sats ?? 0n;
-          return [boundKey({ account, hours }), byClock > byHeight ? byClock : byHeight];
-        }),
-      ),
-      changeIndex: Number(statements.changeIndex.get(vault)?.highest ?? -1n),
-    };
-  }
-
-  function chargesFor({ intent, txid }: ClaimRow): readonly Charge[] {
-    return statements.chargesOf.all(intent, txid);
-  }
-
-  function write(request: ClaimRequest, at: number, height: number): void {
-    const { spend, policy } = request;
-    const anchor = statements.byIntent.get(spend.intent)?.anchor ?? spend.outpoints[0] ?? "";
-    statements.insertClaim.run(
-      spend.intent,
-      spend.txid,
-      spend.purpose,
-      spend.vault,
-      anchor,
-      JSON.stringify(spend.outpoints),
-      spend.changeIndex,
-      at,
-      height,
-      policy,
-    );
-    for (const { account, sats } of spend.charges) {
-      // A second transaction of an intent replaces the first: it is charged what it takes more.
-      const before = statements.chargedBefore.get(account, spend.intent, spend.txid)?.sats ?? 0n;
-      const more = sats > before ? sats - before : 0n;
-      statements.insertCharge.run(account, spend.intent, spend.txid, more, at, height);
-    }
-    for (const outpoint of spend.outpoints) {
-      statements.insertOutpoint.run(outpoint, spend.intent);
-      // The rule coins-unclaimed has refused a coin of another intent; this is the second lock.
-      if (statements.owner.get(outpoint)?.intent !== spend.intent) {
-        throw new JournalError("damaged", `BUG: ${outpoint} would belong to two intents`);
-      }
-    }
-  }
-
   const claim = db.transaction(
     (
       request: ClaimRequest,
@@ -233,14 +137,19 @@ export function openJournal(options: JournalOptions): Journal {
         medianTime: request.medianTimeMs,
       });
       const height = Math.max(Number(before.height), request.height);
-      const decision = decide(historyFor(request, clock, height));
+      const paused = before.paused !== 0n;
+      const decision = decide(readHistory(request.query, { now: clock, height, paused }));
       statements.advance.run(clock, height);
-      if (decision.kind === "approved") write(request, clock, height);
+      if (decision.kind === "approved") {
+        const { content, accounts, policy } = request;
+        const { takes } = decision.approval;
+        writeClaim({ content, accounts, takes, at: clock, height, policy });
+      }
       const record: AuditRecord = {
         at: clock,
         height,
-        intent: request.spend.intent,
-        txid: request.spend.txid,
+        intent: request.content.intent,
+        txid: request.content.txid,
         policy: request.policy,
         verdict: decision.kind,
         violations: decision.kind === "approved" ? [] : remembered(decision.violations),
@@ -343,39 +252,6 @@ interface HeadRow {
   readonly link: string;
   readonly key: string;
   readonly signature: string;
-}
-
-interface ChargeRow {
-  readonly account: string;
-  readonly sats: bigint;
-}
-
-interface ClaimRow {
-  readonly intent: string;
-  readonly txid: string;
-  readonly purpose: string;
-  readonly vault: string;
-  readonly anchor: string;
-  /** JSON: the inputs in their order. */
-  readonly outpoints: string;
-  readonly change_index: bigint | null;
-  readonly at: bigint;
-  readonly height: bigint;
-}
-
-function claimOf(row: ClaimRow, charges: readonly Charge[]): Claim {
-  return {
-    intent: row.intent,
-    purpose: row.purpose,
-    vault: row.vault,
-    txid: row.txid,
-    anchor: row.anchor,
-    outpoints: JSON.parse(row.outpoints),
-    charges,
-    changeIndex: row.change_index === null ? null : Number(row.change_index),
-    at: Number(row.at),
-    height: Number(row.height),
-  };
 }
 
 /** The log keeps what a person needs to understand a refusal, not all that a hostile PSBT says. */

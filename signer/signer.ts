@@ -3,6 +3,7 @@
  * and cannot judge. The orchestrator sees signers only; only a guard sees a key.
  */
 import type { Approval, Violation } from "../policies/decide.ts";
+import type { EvidenceDocument } from "../policies/evidence.ts";
 import type { IntentDocument } from "../policies/intent.ts";
 import type { RuleId } from "../policies/rules.ts";
 import type { Role, VaultDocument } from "../policies/vault.ts";
@@ -11,6 +12,8 @@ export interface SignRequest {
   readonly intent: IntentDocument;
   /** PSBT bytes, v0 or v2. The signer reads the facts from them itself. */
   readonly psbt: Uint8Array;
+  /** What the purpose must prove; see policies/evidence.ts. */
+  readonly evidence?: EvidenceDocument;
 }
 
 export type SignOutcome =

@@ -2,23 +2,26 @@
 
 import { hex } from "../bitcoin/hash.ts";
 import type { ChainView } from "../chain-view.ts";
+import { type Claim, fixedHash } from "../claim.ts";
 import type { InputFacts } from "../facts.ts";
-import type { Claim } from "../history.ts";
 import { isSats } from "../money.ts";
 import type { Policy } from "../policy.ts";
 import { FEES } from "../velocity.ts";
+import { otherIntents, yields } from "../yielding.ts";
 import { lies } from "./lies.ts";
-import { each, no, type Objection, type Rule } from "./rule.ts";
+import { type Case, each, no, type Objection, type Rule } from "./rule.ts";
 
 /** Consensus: a coinbase output may be spent 100 blocks later. */
 const COINBASE_DEPTH = 100;
 
 export const coinRules = {
   "inputs-of-the-vault": {
-    why: "Only coins of the one vault named: a foreign input hides who pays what.",
+    why: "Only coins of the vaults named: a foreign input hides who pays what.",
     answers: [28, 29, 32],
-    check: ({ facts, intent }) =>
-      each(facts.inputs, ({ coin, script }, i) => {
+    check: (spend) =>
+      each(spend.facts.inputs, ({ coin, script }, i) => {
+        const { intent } = spend;
+        if (isVirtual(spend, i)) return [];
         if (coin === null) {
           return script === null
             ? []
@@ -26,7 +29,9 @@ export const coinRules = {
                 `input ${i} is no address of a registered vault (without TAP_BIP32_DERIVATION only indices 0 to 19 are searched)`,
               );
         }
-        return coin.vault === intent.vault ? [] : no(`input ${i} belongs to vault ${coin.vault}`);
+        return coin.vault === intent.vault || intent.parties.includes(coin.vault)
+          ? []
+          : no(`input ${i} belongs to vault ${coin.vault}`);
       }),
   },
   "inputs-distinct": {
@@ -87,8 +92,13 @@ export const coinRules = {
   "coins-confirmed": {
     why: "An unconfirmed or replaced coin can vanish after the signature has left.",
     answers: [35, 37],
-    check: ({ facts, policy, chain }) =>
-      chain === null ? [] : each(facts.inputs, (input, i) => coinDepth(input, i, policy, chain)),
+    check: (spend) => {
+      const { facts, policy, chain } = spend;
+      if (chain === null) return [];
+      return each(facts.inputs, (input, i) =>
+        isVirtual(spend, i) ? [] : coinDepth(input, i, policy, chain),
+      );
+    },
   },
   "coins-as-declared": {
     why: "The signer's node has the last word on amounts and scripts.",
@@ -112,15 +122,19 @@ export const coinRules = {
   "coins-unclaimed": {
     why: "A coin signed away for one intent is not signed away for another.",
     answers: [74, 76],
-    check: ({ facts, intent, history }) => {
-      const coins = new Set(facts.inputs.map(({ outpoint }) => outpoint));
-      return history.related
-        .filter((claim) => claim.intent !== intent.id)
-        .flatMap((claim) =>
-          claim.outpoints
-            .filter((outpoint) => coins.has(outpoint))
-            .flatMap((outpoint) => no(`${outpoint} was signed away in ${claim.txid}`)),
-        );
+    check: (spend) => {
+      // A proof of reserves can never be final: it takes no coin from anybody.
+      if (spend.intent.purpose === "proof-of-reserves") return [];
+      const coins = new Set(spend.facts.inputs.map(({ outpoint }) => outpoint));
+      return otherIntents(spend).flatMap((claims) =>
+        yields(claims, spend)
+          ? []
+          : claims.flatMap(({ txid, outpoints }) =>
+              outpoints
+                .filter((outpoint) => coins.has(outpoint))
+                .flatMap((outpoint) => no(`${outpoint} was signed away in ${txid}`)),
+            ),
+      );
     },
   },
   "one-transaction-an-intent": {
@@ -150,7 +164,30 @@ export const coinRules = {
         : no(`this intent was signed with a fee of ${fee} sat already, a bump pays more`);
     },
   },
+  "bump-keeps-outputs": {
+    why: "A bump takes its fee from the change, or from the treasury, and from nobody else.",
+    answers: [72],
+    check: ({ facts, intent, history }) => {
+      const fixed = fixedHash(facts);
+      return history.related
+        .filter((claim) => claim.intent === intent.id && claim.txid !== facts.txid)
+        .flatMap((claim) =>
+          claim.fixed === "" || claim.fixed === fixed
+            ? []
+            : no(`${claim.txid} of the same intent pays others, or pays them otherwise`),
+        );
+    },
+  },
 } satisfies Record<string, Rule>;
+
+/** The first input of a proof of reserves is a coin that cannot exist. */
+function isVirtual({ intent, evidence, facts }: Case, input: number): boolean {
+  return (
+    intent.purpose === "proof-of-reserves" &&
+    input === 0 &&
+    facts.inputs[0]?.outpoint === evidence.reserves?.outpoint
+  );
+}
 
 /** The highest fee of an intent so far: each of its transactions was charged what it took more. */
 function feeCharged(claims: readonly Claim[]): bigint {

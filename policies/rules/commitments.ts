@@ -1,6 +1,7 @@
 /** What a PSBT says of keys, leaves and trees, and what a signature would commit to. */
 import { SIGHASH_DEFAULT } from "../bitcoin/sighash.ts";
 import type { InputFacts } from "../facts.ts";
+import { goesWithoutUser } from "../without-user.ts";
 import { lies } from "./lies.ts";
 import { each, no, type Rule } from "./rule.ts";
 
@@ -87,14 +88,15 @@ export const commitmentRules = {
   "user-signs-first": {
     why: "Any two keys finish the leaf: LSP and trustee sign a user's coins only after the user.",
     answers: [],
-    check: ({ facts, policy }) =>
-      policy.role === "user"
-        ? []
-        : each(facts.inputs, ({ coin, signatures }, i) => {
-            if (coin === null || coin.kind !== "user") return [];
-            const signed = signatures.some(({ role, valid }) => role === "user" && valid);
-            return signed ? [] : no(`input ${i} has no valid signature of the user`);
-          }),
+    check: (spend) => {
+      const { facts, policy } = spend;
+      if (policy.role === "user" || goesWithoutUser(spend)) return [];
+      return each(facts.inputs, ({ coin, signatures }, i) => {
+        if (coin === null || coin.kind !== "user") return [];
+        const signed = signatures.some(({ role, valid }) => role === "user" && valid);
+        return signed ? [] : no(`input ${i} has no valid signature of the user`);
+      });
+    },
   },
   "tx-version": {
     why: "Version 2 is what relative locks and the node's relay rules are known for.",

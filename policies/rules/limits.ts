@@ -1,7 +1,8 @@
 /** How much may leave, and what it may cost. */
 
+import { movedSats } from "../flows.ts";
 import { feeCeil, rateFloor, shareFloor } from "../money.ts";
-import { movedSats } from "../purpose.ts";
+import { movesNothing } from "../purpose.ts";
 import { type Bound, boundKey, boundsOf, chargesOf } from "../velocity.ts";
 import { type Case, no, type Objection, type Rule } from "./rule.ts";
 
@@ -17,7 +18,9 @@ export const limitRules = {
   "fee-rate": {
     why: "Too low is stuck, too high is waste; the size is our own figure, not the PSBT's.",
     answers: [20, 21],
-    check: ({ facts: { feeSats, vbytes }, policy }) => {
+    check: ({ facts: { feeSats, vbytes }, intent, policy }) => {
+      // A proof of reserves is never sent, so it pays nobody for sending it.
+      if (intent.purpose === "proof-of-reserves") return [];
       if (feeSats === null || feeSats < 0n) return [];
       const least = feeCeil(vbytes, policy.feeRateMin);
       const rate = rateFloor(feeSats, vbytes);
@@ -30,7 +33,8 @@ export const limitRules = {
   "fee-share": {
     why: "A fee out of proportion to the payment is a mistake or a theft.",
     answers: [20],
-    check: ({ facts, policy }) => {
+    check: ({ facts, intent, policy }) => {
+      if (movesNothing(intent.purpose)) return [];
       const { feeSats } = facts;
       const most = shareFloor(movedSats(facts), policy.feeShareMax);
       return feeSats !== null && feeSats > most

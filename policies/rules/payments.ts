@@ -3,6 +3,7 @@ import { hex } from "../bitcoin/hash.ts";
 import type { Network } from "../bitcoin/network.ts";
 import { addressOf } from "../bitcoin/taproot.ts";
 import type { OutputFacts, SpendFacts } from "../facts.ts";
+import { flowsOf } from "../flows.ts";
 import { sameOutputs } from "../intent.ts";
 import { CHANGE } from "../vault.ts";
 import { each, no, type Objection, type Rule } from "./rule.ts";
@@ -69,39 +70,44 @@ export const paymentRules = {
     },
   },
   "change-to-change": {
-    why: "Change goes to the change branch of the same vault, where its owner will look for it.",
+    why: "Change goes to the change branch of its own vault, where its owner will look for it.",
     answers: [2, 3, 8],
-    check: ({ facts, intent }) =>
-      each(facts.outputs, ({ coin }, i) => {
-        if (coin === null || intent.parties.includes(coin.vault)) return [];
-        if (coin.vault !== intent.vault) return no(`output ${i} pays another vault`);
-        return coin.branch === CHANGE ? [] : no(`output ${i} pays the vault off its change branch`);
-      }),
+    check: ({ facts, intent }) => {
+      const spending = spendingVaults(facts);
+      const named = new Set([intent.vault, ...intent.parties]);
+      return each(facts.outputs, ({ coin }, i) => {
+        if (coin === null) return [];
+        if (!named.has(coin.vault)) return no(`output ${i} pays another vault`);
+        return !spending.has(coin.vault) || coin.branch === CHANGE
+          ? []
+          : no(`output ${i} pays the vault off its change branch`);
+      });
+    },
   },
   "change-once": {
-    why: "One change output is all a spend needs; more only scatter coins.",
+    why: "One output is all that a vault needs; more only scatter coins.",
     answers: [8],
     check: ({ facts }) => {
-      const changes = facts.outputs.filter(({ coin }) => coin !== null).length;
-      return changes <= 1 ? [] : no(`${changes} outputs return to the vault`);
+      const counts = new Map<string, number>();
+      for (const { coin } of facts.outputs) {
+        if (coin !== null) counts.set(coin.vault, (counts.get(coin.vault) ?? 0) + 1);
+      }
+      return [...counts].flatMap(([vault, count]) =>
+        count <= 1 ? [] : no(`${count} outputs go to vault ${vault}`),
+      );
     },
   },
   "change-findable": {
     why: "Change on a far index is lost to its owner until a ransom is paid.",
     answers: [8, 36],
-    check: ({ facts, intent, history, policy }) => {
-      const own = history.changeIndex + policy.changeGap;
-      return each(facts.outputs, ({ coin }, i) => {
+    check: ({ facts, history, policy }) =>
+      each(facts.outputs, ({ coin }, i) => {
         if (coin === null) return [];
-        // In the vault that a migration goes to nothing was signed yet, on either branch.
-        const moved = coin.vault !== intent.vault;
-        if (!moved && coin.branch !== CHANGE) return [];
-        const highest = moved ? policy.changeGap - 1 : own;
+        const highest = (history.indices.get(coin.vault) ?? -1) + policy.changeGap;
         return coin.index <= highest
           ? []
           : no(`output ${i} is at index ${coin.index}, at most ${highest} is findable`);
-      });
-    },
+      }),
   },
   "no-dust": {
     why: "Nodes do not relay dust, and change that costs more than it holds is a gift to nobody.",
@@ -115,6 +121,11 @@ export const paymentRules = {
       }),
   },
 } satisfies Record<string, Rule>;
+
+/** Vaults whose coins are spent: what returns to them is change. */
+function spendingVaults(facts: SpendFacts): ReadonlySet<string> {
+  return new Set(flowsOf(facts).vaults.flatMap(({ vault, inputs }) => (inputs > 0 ? vault : [])));
+}
 
 function externals(
   facts: SpendFacts,

@@ -1,5 +1,7 @@
 /** What is asked, before any coin is looked at. */
-import { purposeOf } from "../purpose.ts";
+import { flowsOf } from "../flows.ts";
+import { purposesOf, SIGNERS } from "../purpose.ts";
+import type { VaultKind } from "../vault.ts";
 import { no, type Rule } from "./rule.ts";
 
 export const requestRules = {
@@ -26,11 +28,18 @@ export const requestRules = {
   "vault-registered": {
     why: "A signer signs only for vaults that it has checked and registered, with its own key in it.",
     answers: [2, 3, 41],
-    check: ({ intent, vault, policy }) => {
+    check: ({ intent, vault, parties, policy }) => {
       if (vault === null) return no(`vault ${intent.vault} is not registered here`);
       if (vault.id !== intent.vault) return no(`the intent names vault ${intent.vault}`);
-      const own = vault.holders.some(({ role }) => role === policy.role);
-      return own ? [] : no(`the vault has no key of the ${policy.role}`);
+      const own = ({ holders }: typeof vault) => holders.some(({ role }) => role === policy.role);
+      const missing = intent.parties.filter((id) => parties.every((party) => party.id !== id));
+      return [
+        ...(own(vault) ? [] : no(`the vault has no key of the ${policy.role}`)),
+        ...missing.flatMap((id) => no(`vault ${id} is not registered here`)),
+        ...parties
+          .filter((party) => !own(party))
+          .flatMap(({ id }) => no(`vault ${id} has no key of the ${policy.role}`)),
+      ];
     },
   },
   "has-inputs-and-outputs": {
@@ -53,6 +62,20 @@ export const requestRules = {
         : no(`${facts.outputs.length} outputs, at most ${policy.outputsMax}`)),
     ],
   },
+  "one-policy-a-device": {
+    why: "A Ledger signs under one wallet policy a call, and shows a stranger's coin as a risk to get used to.",
+    answers: [],
+    check: ({ facts, policy }) => {
+      if (!policy.onePolicy) return [];
+      const vaults = flowsOf(facts).vaults.filter(({ inputs }) => inputs > 0).length;
+      return [
+        ...(vaults <= 1 ? [] : no(`coins of ${vaults} vaults, a device signs for one at a time`)),
+        ...(facts.outputs.length <= DEVICE_OUTPUTS_MAX
+          ? []
+          : no(`${facts.outputs.length} outputs, a device shows ${DEVICE_OUTPUTS_MAX}`)),
+      ];
+    },
+  },
   "purpose-allowed": {
     why: "What the policy says nothing about is not signed.",
     answers: [124],
@@ -64,12 +87,40 @@ export const requestRules = {
   "purpose-fits": {
     why: "A label may lie; what the transaction does decides which limits apply.",
     answers: [80],
-    check: ({ facts, intent }) => {
-      const purpose = purposeOf(facts);
-      if (purpose === null) return no("the transaction fits no purpose that this signer knows");
-      return purpose === intent.purpose
+    check: ({ facts, intent, evidence }) => {
+      const purposes = purposesOf({ facts, evidence });
+      if (purposes.length === 0) {
+        return no("the transaction fits no purpose that this signer knows");
+      }
+      return purposes.includes(intent.purpose)
         ? []
-        : no(`the intent says ${intent.purpose}, the transaction is a ${purpose}`);
+        : no(`the intent says ${intent.purpose}, the transaction is a ${purposes.join(" or a ")}`);
+    },
+  },
+  "purpose-signers": {
+    why: "Any two keys finish the leaf, so each purpose has its signers: the others refuse.",
+    answers: [],
+    check: ({ intent, policy }) =>
+      SIGNERS[intent.purpose].includes(policy.role)
+        ? []
+        : no(`a ${policy.role} does not sign a ${intent.purpose}`),
+  },
+  "house-vaults-known": {
+    why: "Coins for the house go to the house that the policy names, not to one that looks alike.",
+    answers: [],
+    check: ({ facts, policy }) => {
+      const named: Readonly<Partial<Record<VaultKind, string | null>>> = {
+        treasury: policy.house?.treasury ?? null,
+        escrow: policy.house?.escrow ?? null,
+      };
+      return flowsOf(facts).vaults.flatMap(({ vault, kind }) =>
+        kind === "user" || named[kind] === vault
+          ? []
+          : no(`vault ${vault} is not the ${kind} that the policy names`),
+      );
     },
   },
 } satisfies Record<string, Rule>;
+
+/** More do not fit the device's memory, nor a person's patience (architecture section 3). */
+const DEVICE_OUTPUTS_MAX = 8;

@@ -1,5 +1,6 @@
 /** A rule: a reason and a pure check. It looks at computed facts, never at a label. */
 import type { ChainView } from "../chain-view.ts";
+import type { EvidenceFacts } from "../evidence.ts";
 import type { SpendFacts } from "../facts.ts";
 import type { History } from "../history.ts";
 import type { SpendIntent } from "../intent.ts";
@@ -13,9 +14,13 @@ export interface Case {
   readonly policy: Policy;
   /** The registered vault that the intent names; null when this signer does not know it. */
   readonly vault: Vault | null;
+  /** Those of the other vaults that the intent names which this signer has registered. */
+  readonly parties: readonly Vault[];
   readonly history: History;
   /** Null when the signer's node does not answer. */
   readonly chain: ChainView | null;
+  /** What came with the request, verified. */
+  readonly evidence: EvidenceFacts;
 }
 
 /** What a rule objects to. `retry` makes it temporary: the words say when to come back. */
@@ -41,4 +46,14 @@ export function each<Item>(
   check: (item: Item, index: number) => readonly Objection[],
 ): readonly Objection[] {
   return items.flatMap(check);
+}
+
+/** One objection, until the words of `retry` have come true. */
+export function notYet(detail: string, retry: string): readonly Objection[] {
+  return [{ detail, retry }];
+}
+
+/** The height of the judgement: the node's, never below what the signer has seen. */
+export function heightOf({ history, chain }: Pick<Case, "history" | "chain">): number {
+  return Math.max(history.height, chain?.height ?? 0);
 }

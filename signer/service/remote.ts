@@ -85,7 +85,12 @@ export async function openRemoteSigner(options: RemoteSignerOptions): Promise<Re
     name,
     role,
     status: () => ask("/v1/status", statusAnswer),
-    sign: ({ intent, psbt }) => ask("/v1/sign", signAnswer, { intent, psbt: base64.encode(psbt) }),
+    sign: ({ intent, psbt, evidence }) =>
+      ask("/v1/sign", signAnswer, {
+        intent,
+        psbt: base64.encode(psbt),
+        ...(evidence !== undefined && { evidence }),
+      }),
     accountKey: async (label) => (await ask("/v1/accounts", accountAnswer, { label })).key,
     registerVault: (registration) => ask("/v1/vaults", vaultAnswer, registration),
   };

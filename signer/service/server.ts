@@ -9,6 +9,7 @@ import { base64 } from "@scure/base";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { z } from "zod";
 import { PsbtFault } from "../../policies/bitcoin/psbt.ts";
+import { type EvidenceDocument, EvidenceError } from "../../policies/evidence.ts";
 import { IntentError } from "../../policies/intent.ts";
 import { CurveError } from "../curve.ts";
 import { KeyError } from "../key-error.ts";
@@ -77,7 +78,12 @@ export async function serveSigner(options: SignerServerOptions): Promise<SignerS
     response.json(status());
   });
   app.post("/v1/sign", async (request, response) => {
-    const outcome = await signer.sign(signBody.parse(request.body));
+    const { intent, psbt, evidence } = signBody.parse(request.body);
+    const outcome = await signer.sign({
+      intent,
+      psbt,
+      ...(evidence !== undefined && { evidence: evidence as EvidenceDocument }),
+    });
     const body =
       outcome.kind === "signed" ? { ...outcome, psbt: base64.encode(outcome.psbt) } : outcome;
     response.json(body);
@@ -146,6 +152,7 @@ function problem(response: Response, body: Problem): void {
 function problemOf(error: unknown): Problem {
   if (error instanceof PsbtFault) return bad(error.code, error.message);
   if (error instanceof IntentError) return bad("intent", error.message);
+  if (error instanceof EvidenceError) return bad("evidence", error.message);
   if (error instanceof JsonError) return bad("body", error.message);
   if (error instanceof z.ZodError) {
     const [first] = error.issues;

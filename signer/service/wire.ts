@@ -6,8 +6,11 @@ import { ruleIds } from "../../policies/decide.ts";
 import { intentSchema } from "../../policies/intent.ts";
 import { ROLES, vaultSchema } from "../../policies/vault.ts";
 
-/** Text of a PSBT of the largest size, and an intent beside it. */
-export const BODY_BYTES_MAX = Math.ceil(PSBT_BYTES_MAX / 3) * 4 + 64 * 1024;
+/** A statement that proves many accounts, and an original beside it. */
+const EVIDENCE_BYTES_MAX = 512 * 1024;
+
+/** Text of a PSBT of the largest size, and an intent and evidence beside it. */
+export const BODY_BYTES_MAX = Math.ceil(PSBT_BYTES_MAX / 3) * 4 + 64 * 1024 + EVIDENCE_BYTES_MAX;
 
 const psbt = z.string().transform((text, context) => {
   try {
@@ -18,7 +21,12 @@ const psbt = z.string().transform((text, context) => {
   }
 });
 
-export const signBody = z.strictObject({ intent: intentSchema, psbt });
+export const signBody = z.strictObject({
+  intent: intentSchema,
+  psbt,
+  // Read by the guard, which says what is wrong with it by its own words.
+  evidence: z.unknown().optional(),
+});
 /** Labels name files of sealed keys, so they are small letters, digits and . _ - only. */
 const label = z.string().regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/);
 export const accountBody = z.strictObject({ label });

@@ -1,0 +1,47 @@
+/** The escrow of a pool: what goes in was asked for, what is left covers what is owed. */
+import { flowsOf, gainOf } from "../flows.ts";
+import { satsOfMsatsCeil } from "../money.ts";
+import { no, type Rule } from "./rule.ts";
+
+export const escrowRules = {
+  "escrow-in-asked": {
+    why: "Coins go into a pool's escrow for the sum of what accounts have signed to lock, and no more.",
+    answers: [],
+    check: ({ facts, intent, evidence, policy }) => {
+      if (intent.purpose !== "escrow-in" || policy.role === "user") return [];
+      const { vaults } = flowsOf(facts);
+      const gain = vaults.reduce(
+        (sum, flow) => (flow.kind === "escrow" ? sum + gainOf(flow) : sum),
+        0n,
+      );
+      const [user] = vaults.filter(({ kind, inputs }) => kind === "user" && inputs > 0);
+      const locks = evidence.operations.filter((operation) => operation.do === "lock");
+      const asked = locks.reduce((sum, { sats }) => sum + sats, 0n);
+      const strangers = user === undefined ? [] : locks.filter(({ vault }) => vault !== user.vault);
+      return [
+        ...(gain === asked ? [] : no(`${gain} sat go into escrow, ${asked} were asked for`)),
+        ...strangers.flatMap(({ vault }) =>
+          no(`vault ${vault} would be locked with others' coins`),
+        ),
+      ];
+    },
+  },
+  "escrow-covers-pool": {
+    why: "What stays in escrow covers everything that the pool owes, to the last msat.",
+    answers: [],
+    check: ({ facts, intent, evidence, chain }) => {
+      const header = evidence.statement?.header;
+      if (intent.purpose !== "escrow-out" || header === undefined) return [];
+      const owed = satsOfMsatsCeil(header.poolMsats);
+      return flowsOf(facts)
+        .vaults.filter(({ kind }) => kind === "escrow")
+        .flatMap(({ vault, inSats, outSats }) => {
+          const coins = chain?.vaults.get(vault);
+          if (coins === undefined) return [];
+          const held = coins.reduce((sum, coin) => (coin.height > 0 ? sum + coin.sats : sum), 0n);
+          const left = held - inSats + outSats;
+          return left >= owed ? [] : no(`${left} sat would stay in escrow, the pool owes ${owed}`);
+        });
+    },
+  },
+} satisfies Record<string, Rule>;
