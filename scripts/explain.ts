@@ -1,6 +1,7 @@
 /** `ballast explain`: what a PSBT does and what each rule says, without any key. */
 import type { Command } from "commander";
 import { chainSchema } from "../policies/chain-view.ts";
+import { readEvidence } from "../policies/evidence.ts";
 import { type Explanation, explain, type RuleReport } from "../policies/explain.ts";
 import { historySchema } from "../policies/history.ts";
 import { readIntent } from "../policies/intent.ts";
@@ -17,6 +18,7 @@ interface Options {
   readonly intent?: string;
   readonly history?: string;
   readonly chain?: string;
+  readonly evidence?: string;
   readonly at?: string;
   readonly json?: boolean;
 }
@@ -31,6 +33,7 @@ export function addExplain(program: Command): void {
     .option("--intent <file>", "intent document: what the spend is meant to do")
     .option("--history <file>", "history document: what the signer has signed before")
     .option("--chain <file>", "chain document: what the signer's node says of the coins")
+    .option("--evidence <file>", "evidence document: what came with the request")
     .option("--at <ms>", "judge windows at this time, milliseconds since 1970 (default: now)")
     .option("--json", "print one JSON object")
     .addHelpText(
@@ -49,8 +52,8 @@ File formats, each with an example: policies/README.md.`,
 }
 
 function read(options: Options) {
-  const { policy, intent, history, chain } = options;
-  const named = [policy, ...options.vault, options.psbt, intent, history, chain];
+  const { policy, intent, history, chain, evidence } = options;
+  const named = [policy, ...options.vault, options.psbt, intent, history, chain, evidence];
   if (named.filter((file) => file === "-").length > 1) {
     throw new InputError("stdin", "only one file can be -, standard input is read once");
   }
@@ -64,6 +67,7 @@ function read(options: Options) {
     intent: intent === undefined ? null : load("intent", intent, readIntent),
     history: history === undefined ? null : checked("history", history, historySchema),
     chain: chain === undefined ? null : checked("chain", chain, chainSchema),
+    evidence: evidence === undefined ? null : load("evidence", evidence, readEvidence),
     now: time(options.at),
     psbt: readPsbtFile(options.psbt),
   };

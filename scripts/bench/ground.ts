@@ -424,6 +424,7 @@ function freshSpend(
     parties: [],
     cancels: null,
     proposer: null,
+    cycle: null,
     outputs: [payment],
     reference: `bench ${number}`,
   });

@@ -42,6 +42,8 @@ export function stopwatch(): Stopwatch {
   return {
     curve: (curve) => ({
       facts: (psbt, vaults, signed) => waited("facts", () => curve.facts(psbt, vaults, signed)),
+      evidence: (evidence, vaults, context) =>
+        waited("facts", () => curve.evidence(evidence, vaults, context)),
       sign: (jobs) => waited("sign", () => curve.sign(jobs)),
       verify: (jobs) => waited("verify", () => curve.verify(jobs)),
       close: curve.close,

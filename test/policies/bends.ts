@@ -36,6 +36,7 @@ import {
   USER_VAULT,
   withoutFields,
 } from "../support/spend.ts";
+import { purposeBends } from "./purpose-bends.ts";
 
 /** A point of nobody in particular: x of the generator times two, say. */
 const ATTACKER = fromHex("c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5");
@@ -68,6 +69,7 @@ export interface BentSpend {
 
 /** A `Record` over all rules: a rule without a bend does not compile. */
 export const bends: Record<RuleId, readonly BentSpend[]> = {
+  ...purposeBends,
   "not-paused": [
     { what: "the kill switch is pulled", held: true, beyond: history({ paused: true }) },
   ],
@@ -85,7 +87,11 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
       what: "the registered vault is another one",
       beyond: { bend: { vault: () => OTHER_VAULT.vault } },
     },
-    { what: "the signer's role has no key in it", beyond: policy({ role: "second-trustee" }) },
+    {
+      what: "the signer's role has no key in it",
+      beyond: policy({ role: "second-trustee" }),
+      also: ["purpose-signers"],
+    },
   ],
   "has-inputs-and-outputs": [
     {
@@ -118,11 +124,15 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
     {
       what: "a policy without this purpose",
       beyond: intent({ purpose: "margin" }),
-      also: ["purpose-fits"],
+      also: ["purpose-fits", "statement-signed"],
     },
   ],
   "purpose-fits": [
-    { what: "coins of the house under a withdrawal", beyond: { from: TREASURY } },
+    {
+      what: "coins of the house under a withdrawal",
+      beyond: { from: TREASURY },
+      also: ["house-vaults-known"],
+    },
     {
       what: "nothing leaves the vault",
       beyond: { payments: [], ...intent({ outputs: intended(PAYMENTS) }), feeSats: 0n },
@@ -616,8 +626,14 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
     },
     {
       what: "beyond the gap after the highest change",
-      brink: { changeAt: { branch: CHANGE, index: 27 }, ...claims(claim({ changeIndex: 7 })) },
-      beyond: { changeAt: { branch: CHANGE, index: 28 }, ...claims(claim({ changeIndex: 7 })) },
+      brink: {
+        changeAt: { branch: CHANGE, index: 27 },
+        ...claims(claim({ places: changed7(USER_VAULT) })),
+      },
+      beyond: {
+        changeAt: { branch: CHANGE, index: 28 },
+        ...claims(claim({ places: changed7(USER_VAULT) })),
+      },
     },
     {
       what: "far away: a ransom",
@@ -627,7 +643,7 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
       what: "change of another vault raises nothing",
       beyond: {
         changeAt: { branch: CHANGE, index: 20 },
-        ...claims(claim({ changeIndex: 7, vault: OTHER_VAULT.vault.id })),
+        ...claims(claim({ places: changed7(OTHER_VAULT) })),
       },
     },
   ],
@@ -1028,11 +1044,20 @@ function claim(part: Partial<Claim>): HistoryDocument["claims"][number] {
     anchor: elsewhere,
     outpoints: [...outpoints],
     charges: [...charges],
-    changeIndex: null,
     at: NOW - 3_600_000,
     height: HEIGHT - 6,
+    userSigned: true,
+    fixed: "",
     ...rest,
+    places: [...(rest.places ?? [])],
+    nonces: [...(rest.nonces ?? [])],
   };
+}
+
+/** Change at index 7 of a vault. */
+function changed7({ vault }: typeof USER_VAULT): Claim["places"] {
+  const outpoint = `${"12".repeat(32)}:1`;
+  return [{ outpoint, vault: vault.id, index: 7, sats: 1_000n, gained: false }];
 }
 
 function chain(change: (view: ChainView) => ChainView): SpendOptions {

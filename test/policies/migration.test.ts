@@ -1,6 +1,7 @@
 /** A migration: everything that is spent goes to one other registered vault of a user, who signs first. */
 import { describe, expect, it } from "vitest";
 import { judge } from "../../policies/decide.ts";
+import { NO_EVIDENCE } from "../../policies/evidence.ts";
 import { spendFacts } from "../../policies/facts.ts";
 import {
   type HistoryDocument,
@@ -43,7 +44,7 @@ function objections(bends: Bends = {}): readonly string[] {
     ...known.map(({ scripts }) => scripts),
   ]);
   // As if the PSBT had given the path, without which only indices 0 to 19 are searched.
-  const coin = { vault: NEW.vault.id, kind: "user", ...to } as const;
+  const coin = { vault: NEW.vault.id, kind: "user", exitBlocks: null, ...to } as const;
   const facts =
     to.index < 20 ? seen : { ...seen, outputs: seen.outputs.map((one) => ({ ...one, coin })) };
   const intent = intentOf({
@@ -57,9 +58,10 @@ function objections(bends: Bends = {}): readonly string[] {
     fees: { ...POLICY.fees, ...bends.fees },
     purposes: { migration: LIMITS, ...bends.policy },
   });
-  const query = historyQuery(facts, intent, policy, { now: NOW, height: 1_000 });
-  const history = historyOf(bends.history ?? NO_HISTORY, query);
-  const { violations } = judge({ ...spend.case, facts, intent, policy, history });
+  const query = historyQuery({ facts, intent, policy, evidence: NO_EVIDENCE });
+  const history = historyOf(bends.history ?? NO_HISTORY, query, { now: NOW, height: 1_000 });
+  const parties = known.map(({ vault }) => vault);
+  const { violations } = judge({ ...spend.case, facts, intent, policy, history, parties });
   return [...new Set(violations.map(({ rule }) => rule))];
 }
 

@@ -8,7 +8,13 @@ import { exportJournal, InterchangeError, importJournal } from "../../signer/int
 import { type Journal, openJournal } from "../../signer/journal.ts";
 import { createJournal, JournalError } from "../../signer/journal-file.ts";
 import { MirrorError, readMirror, writeMirror } from "../../signer/mirror.ts";
-import { id, victimAnswer, victimClaim } from "../support/journal-claims.ts";
+import {
+  claimRequest,
+  id,
+  victimAnswer,
+  victimClaim,
+  victimContent,
+} from "../support/journal-claims.ts";
 import { honest } from "../support/spend.ts";
 
 const APPROVED = decide(honest().case);
@@ -83,8 +89,8 @@ describe("a journal's document", () => {
   it("is refused whole when one coin would belong to two intents", () => {
     const [a, b] = [opened("a"), opened("b")];
     signs(a, 1, 2);
-    const rival = victimClaim(2);
-    b.claim({ ...rival, spend: { ...rival.spend, intent: id(9), txid: id(9) } }, () => APPROVED);
+    const rival = { ...victimContent(2), intent: id(9), txid: id(9) };
+    b.claim(claimRequest(rival), () => APPROVED);
     const before = exportJournal(b.database);
     expect(() => importJournal(b.database, exportJournal(a.database))).toThrow(InterchangeError);
     expect(exportJournal(b.database)).toEqual(before);

@@ -25,7 +25,13 @@ import {
 } from "../../policies/history.ts";
 import { type ClaimRequest, type Journal, openJournal } from "../../signer/journal.ts";
 import { createJournal, JournalError } from "../../signer/journal-file.ts";
-import { id, victimAnswer, victimClaim } from "../support/journal-claims.ts";
+import {
+  claimRequest,
+  id,
+  victimAnswer,
+  victimClaim,
+  victimContent,
+} from "../support/journal-claims.ts";
 import { honest } from "../support/spend.ts";
 
 const WHOSE = { network: "regtest", role: "lsp" } as const;
@@ -140,8 +146,8 @@ describe("a journal that cannot be the signer's memory", () => {
     try {
       const journal = opened();
       for (let n = 0; n < 200; n += 1) {
-        const { spend, ...rest } = victimClaim(n);
-        const theft = { ...rest, spend: { ...spend, intent: id(9_000 + n), txid: id(9_000 + n) } };
+        const content = { ...victimContent(n), intent: id(9_000 + n), txid: id(9_000 + n) };
+        const theft = claimRequest(content);
         if (journal.claim(theft, lawful(theft)).kind === "approved") return "stolen";
       }
       return "refused";
@@ -245,19 +251,16 @@ describe("a claim", () => {
 
   it("meets a second lock where the law has slept: a coin never has two intents", () => {
     const journal = opened();
-    const { spend, ...rest } = victimClaim(3);
+    const content = victimContent(3);
     journal.claim(victimClaim(3), () => APPROVED);
     const other = {
-      ...rest,
-      spend: {
-        ...spend,
-        intent: id(4),
-        outpoints: [`${id(77)}:0`, ...spend.outpoints.slice(-1)],
-      },
+      ...content,
+      intent: id(4),
+      outpoints: [`${id(77)}:0`, ...content.outpoints.slice(-1)],
     };
-    expect(faultOf(() => journal.claim(other, () => APPROVED))).toBe("damaged");
+    expect(faultOf(() => journal.claim(claimRequest(other), () => APPROVED))).toBe("damaged");
     expect(journal.counts()).toEqual({ claims: 1, answers: 0, decisions: 1 });
-    const free = { ...other, spend: { ...other.spend, outpoints: [`${id(77)}:0`] } };
+    const free = claimRequest({ ...other, outpoints: [`${id(77)}:0`] });
     expect(journal.claim(free, lawful(free)).kind).toBe("approved");
   });
 
@@ -359,7 +362,7 @@ describe("the history", () => {
         let tip = 0;
         for (const { willing, ...asked } of steps) {
           const request = requestOf(asked);
-          const { spend, wall, height, medianTimeMs } = request;
+          const { content, query, wall, height, medianTimeMs } = request;
           clock = nextClock({ before: clock, wall, medianTime: medianTimeMs });
           tip = Math.max(tip, height);
           const expected = historyOf(
@@ -372,7 +375,8 @@ describe("the history", () => {
                 charges: [...claim.charges],
               })),
             },
-            { ...spend, bounds, now: clock, height },
+            query,
+            { now: clock, height },
           );
           let seen: History | undefined;
           const decision = journal.claim(request, (history) => {
@@ -382,11 +386,11 @@ describe("the history", () => {
           expect(seen && sorted(seen)).toEqual(sorted(expected));
           if (decision.kind !== "approved") continue;
           const when = { at: clock, height: tip };
-          const again = claims.findIndex(({ intent }) => intent === spend.intent);
+          const again = claims.findIndex(({ intent }) => intent === content.intent);
           const before = claims[again];
           // No signature has left yet, so what is asked again is charged again, now.
           if (before !== undefined) claims[again] = { ...before, ...when };
-          else claims.push({ ...spend, anchor: spend.outpoints[0] ?? "", ...when });
+          else claims.push({ ...content, ...when });
         }
         closeAll();
       }),
@@ -397,10 +401,10 @@ describe("the history", () => {
   it("charges a bump what it takes more, and never less than nothing", () => {
     const journal = opened();
     const taking = (txid: number, sats: bigint, intent = 1) => {
-      const base = victimClaim(0);
       const charges = [{ account: "purpose withdrawal", sats }];
-      const spend = { ...base.spend, intent: id(intent), txid: id(txid), charges };
-      return { ...base, spend: { ...spend, outpoints: [`${id(intent)}:0`] } };
+      const outpoints = [`${id(intent)}:0`];
+      const spend = { ...victimContent(0), intent: id(intent), txid: id(txid), charges, outpoints };
+      return claimRequest(spend);
     };
     for (const [txid, sats] of [
       [1, 1_000n],
@@ -416,22 +420,19 @@ describe("the history", () => {
     });
   });
 
-  it("keeps the coins of an intent's transactions apart", () => {
+  it("brings all transactions of an intent that shares a coin", () => {
     const journal = opened();
-    const base = victimClaim(0);
-    const claim = (intent: number, txid: number, coins: readonly number[]) => ({
-      ...base,
-      spend: {
-        ...base.spend,
+    const claim = (intent: number, txid: number, coins: readonly number[]) =>
+      claimRequest({
+        ...victimContent(0),
         intent: id(intent),
         txid: id(txid),
         outpoints: coins.map((coin) => `${id(coin)}:0`),
-      },
-    });
+      });
     journal.claim(claim(1, 1, [1]), () => APPROVED);
     journal.claim(claim(1, 2, [1, 2]), () => APPROVED);
     journal.claim(claim(2, 3, [2]), ({ related }) => {
-      expect(related.map(({ txid }) => txid)).toEqual([id(2)]);
+      expect(related.map(({ txid }) => txid)).toEqual([id(1), id(2)]);
       return REFUSED;
     });
   });
@@ -446,26 +447,34 @@ describe("the history", () => {
     height: number;
     mtpHours: number;
   }): ClaimRequest {
-    return {
-      spend: {
-        intent: id(asked.intent),
-        // One transaction for the same coins of an intent, as its inputs make it.
-        txid: id(asked.intent * 1_000 + asked.coins.reduce((sum, coin) => sum + 2 ** coin, 0)),
-        purpose: "withdrawal",
-        vault: id(asked.vault, 20),
-        outpoints: asked.coins.map((coin) => `${id(coin)}:0`),
-        charges: [
-          { account: "fees", sats: asked.sats / 1_000n },
-          { account: "purpose withdrawal", sats: asked.sats / 100n },
-        ],
-        changeIndex: asked.changeIndex,
-      },
-      policy: "00".repeat(32),
-      bounds,
+    // One transaction for the same coins of an intent, as its inputs make it.
+    const txid = id(asked.intent * 1_000 + asked.coins.reduce((sum, coin) => sum + 2 ** coin, 0));
+    const vault = id(asked.vault, 20);
+    const outpoints = asked.coins.map((coin) => `${id(coin)}:0`);
+    const place = { outpoint: `${txid}:1`, vault, sats: 7n, gained: asked.coins.length > 2 };
+    const content = {
+      intent: id(asked.intent),
+      txid,
+      purpose: "withdrawal",
+      vault,
+      anchor: outpoints[0] ?? "",
+      outpoints,
+      charges: [
+        { account: `drawn ${vault}`, sats: asked.sats / 10n },
+        { account: "fees", sats: asked.sats / 1_000n },
+        { account: "purpose withdrawal", sats: asked.sats / 100n },
+      ],
+      places: asked.changeIndex === null ? [] : [{ ...place, index: asked.changeIndex }],
+      userSigned: asked.intent % 2 === 0,
+      fixed: id(asked.vault),
+      nonces: [`operation ${vault} ${asked.intent}`],
+    };
+    return claimRequest(content, {
+      counts: bounds,
       wall: Math.floor(asked.hours * 3_600_000),
       height: asked.height,
       medianTimeMs: asked.mtpHours * 3_600_000,
-    };
+    });
   }
 
   function sorted(history: History): History {
@@ -546,7 +555,7 @@ function brokenLink(rows: readonly Row[]): number | null {
 }
 
 /** As the law decides: no coin of another intent, and one transaction an intent. */
-function lawful({ spend }: ClaimRequest) {
+function lawful({ content: spend }: ClaimRequest) {
   return ({ related }: History): Decision => {
     const stranger = related.some(
       ({ intent, outpoints }) =>
@@ -580,7 +589,7 @@ function expectSound(journal: Journal, lines: readonly string[]): void {
     .all();
   const owners = new Map(coins.map(({ outpoint, intent }) => [outpoint, intent]));
   const wanted = [...claimed].flatMap((n) =>
-    victimClaim(n).spend.outpoints.map((coin) => [coin, id(n)]),
+    victimContent(n).outpoints.map((coin) => [coin, id(n)]),
   );
   expect(owners.size).toBe(wanted.length);
   for (const [coin, intent] of wanted) expect(owners.get(coin ?? "")).toBe(intent);

@@ -229,10 +229,13 @@ export function paperChain(): PaperChain {
   return chain;
 }
 
-export function requestOf(spend: Pick<Spend, "intent" | "bytes">): SignRequest {
-  return { intent: writeIntent(spend.intent), psbt: spend.bytes };
+export function requestOf(
+  spend: Pick<Spend, "intent" | "bytes"> & Partial<Pick<Spend, "evidence">>,
+): SignRequest {
+  const { evidence = null } = spend;
+  const request = { intent: writeIntent(spend.intent), psbt: spend.bytes };
+  return evidence === null ? request : { ...request, evidence };
 }
-
 /** The bytes of a signed outcome; anything else fails the test with its reasons. */
 export function signedBytes(outcome: SignOutcome): Uint8Array {
   if (outcome.kind === "signed") return outcome.psbt;

@@ -30,6 +30,14 @@ import {
 } from "../../policies/bitcoin/transaction.ts";
 import { concat, size, sized, u8, u32, u64 } from "../../policies/bitcoin/wire.ts";
 import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
+import type { Approvable } from "../../policies/evidence/approval.ts";
+import {
+  type EvidenceDocument,
+  type EvidenceFacts,
+  evidenceFacts,
+  NO_EVIDENCE,
+  readEvidence,
+} from "../../policies/evidence.ts";
 import { type SpendFacts, spendFacts } from "../../policies/facts.ts";
 import {
   type HistoryDocument,
@@ -37,9 +45,9 @@ import {
   historyQuery,
   NO_HISTORY,
 } from "../../policies/history.ts";
-import { intentOf, type SpendIntent } from "../../policies/intent.ts";
+import { intentOf, type Purpose, type SpendIntent } from "../../policies/intent.ts";
 import type { Sats } from "../../policies/money.ts";
-import { type PolicyDocument, readPolicy } from "../../policies/policy.ts";
+import { type Policy, type PolicyDocument, readPolicy } from "../../policies/policy.ts";
 import type { Case } from "../../policies/rules/rule.ts";
 import {
   type Branch,
@@ -70,6 +78,11 @@ export interface SpendOptions {
   readonly from?: TestVault;
   /** Who has signed already. */
   readonly signed?: readonly Role[];
+  readonly purpose?: Purpose;
+  /** Other vaults that the intent names. */
+  readonly parties?: readonly TestVault[];
+  /** The law before it is bent. */
+  readonly law?: PolicyDocument;
   readonly bend?: Bend;
 }
 
@@ -86,6 +99,8 @@ export interface Bend {
   readonly history?: (history: HistoryDocument, spend: Draft) => HistoryDocument;
   readonly chain?: (chain: ChainView, spend: Draft) => ChainView | null;
   readonly vault?: (vault: Vault) => Vault | null;
+  /** What comes with the request: made last, for it may sign for the whole spend. */
+  readonly evidence?: (spend: Approvable, draft: Draft) => EvidenceDocument | null;
 }
 
 export type Maps = Pick<Psbt, "global" | "inputs" | "outputs">;
@@ -119,6 +134,8 @@ export interface Spend extends Draft {
   readonly psbt: Psbt;
   readonly facts: SpendFacts;
   readonly intent: SpendIntent;
+  /** The evidence document, as it travels. */
+  readonly evidence: EvidenceDocument | null;
   readonly case: Case;
 }
 
@@ -192,31 +209,29 @@ export function honest(options: SpendOptions = {}): Spend {
   );
   const bytes = writePsbt(bend.maps?.(signed, draft) ?? signed);
   const psbt = readPsbt(bytes);
-  const known = [...new Set([vault, ...draft.coins.map((coin) => coin.vault)])];
+  const parties = options.parties ?? [];
+  const known = [...new Set([vault, ...draft.coins.map((coin) => coin.vault), ...parties])];
   const facts = spendFacts(
     psbt,
     known.map(({ scripts }) => scripts),
   );
 
-  const content: Omit<SpendIntent, "id"> = {
-    purpose: "withdrawal",
-    network: "regtest",
-    vault: vault.vault.id,
-    parties: [],
-    cancels: null,
-    proposer: null,
-    outputs: (options.payments ?? PAYMENTS).map(({ sats: amount, script }) => ({
-      script,
-      sats: amount as Sats,
-    })),
-    reference: "withdrawal 1",
-  };
+  const content = contentOf(options, vault, facts);
   const intent = intentOf(bend.intent?.(content) ?? content);
-  const policy = readPolicy(bend.policy?.(POLICY, draft) ?? POLICY);
+  const { law = POLICY } = options;
+  const policy = readPolicy(bend.policy?.(law, draft) ?? law);
   const chain = bend.chain === undefined ? chainOf(draft) : bend.chain(chainOf(draft), draft);
+  const approvable = {
+    network: "regtest" as const,
+    intent: intent.id,
+    spendHash: facts.spendHash,
+    policy: policy.hash,
+  };
+  const brought = bend.evidence?.(approvable, draft) ?? null;
+  const evidence =
+    brought === null ? NO_EVIDENCE : verified(brought, approvable, { known, intent, policy });
   const document = bend.history?.(NO_HISTORY, draft) ?? NO_HISTORY;
-  const height = chain?.height ?? 0;
-  const query = historyQuery(facts, intent, policy, { now: NOW, height });
+  const query = historyQuery({ facts, intent, policy, evidence });
   const registered = bend.vault === undefined ? vault.vault : bend.vault(vault.vault);
   return {
     ...draft,
@@ -224,15 +239,63 @@ export function honest(options: SpendOptions = {}): Spend {
     psbt,
     facts,
     intent,
+    evidence: brought,
     case: {
       facts,
       intent,
       policy,
       vault: registered,
-      history: historyOf(document, query),
+      parties: parties.map((party) => party.vault),
+      history: historyOf(document, query, { now: NOW, height: chain?.height ?? 0 }),
       chain,
+      evidence,
     },
   };
+}
+
+/** The intent that this spend honestly fulfils. */
+function contentOf(
+  { purpose = "withdrawal", parties, payments = PAYMENTS }: SpendOptions,
+  vault: TestVault,
+  facts: SpendFacts,
+): Omit<SpendIntent, "id"> {
+  const external = facts.outputs.filter(({ coin }) => coin === null);
+  return {
+    purpose,
+    network: "regtest",
+    vault: vault.vault.id,
+    parties: (parties ?? []).map((party) => party.vault.id).sort(),
+    cancels: null,
+    proposer: null,
+    cycle: null,
+    outputs: (parties === undefined ? payments : external).map(({ sats: amount, script }) => ({
+      script,
+      sats: amount as Sats,
+    })),
+    reference: "withdrawal 1",
+  };
+}
+
+function verified(
+  brought: EvidenceDocument,
+  approvable: Approvable,
+  spend: {
+    readonly known: readonly TestVault[];
+    readonly intent: SpendIntent;
+    readonly policy: Policy;
+  },
+): EvidenceFacts {
+  const { known, intent, policy } = spend;
+  return evidenceFacts(
+    readEvidence(brought),
+    known.map(({ scripts }) => scripts),
+    {
+      ...approvable,
+      vault: intent.vault,
+      guardians: policy.guardians?.people ?? [],
+      people: policy.quorum?.people ?? [],
+    },
+  );
 }
 
 /** Signs as a key would that trusts nothing but the sighash and the tweak of an approval. */
@@ -359,6 +422,7 @@ export function party(seed: string, network: Network = "regtest"): Party {
 export const USER_VAULT = testVault({ seed: "first" });
 export const OTHER_VAULT = testVault({ seed: "other" });
 export const TREASURY = testVault({ seed: "house", kind: "treasury" });
+export const ESCROW = testVault({ seed: "escrow", kind: "escrow" });
 
 export const PAYMENTS: readonly TxOutput[] = [{ script: recipient(0), sats: 2_000_000n }];
 const CHANGE_SATS = 500_000n;
