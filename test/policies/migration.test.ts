@@ -43,7 +43,7 @@ function objections(bends: Bends = {}): readonly string[] {
     ...known.map(({ scripts }) => scripts),
   ]);
   // As if the PSBT had given the path, without which only indices 0 to 19 are searched.
-  const coin = { vault: NEW.vault.id, kind: "user", ...to } as const;
+  const coin = { vault: NEW.vault.id, kind: "user", exitBlocks: null, ...to } as const;
   const facts =
     to.index < 20 ? seen : { ...seen, outputs: seen.outputs.map((one) => ({ ...one, coin })) };
   const intent = intentOf({
