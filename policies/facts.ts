@@ -62,7 +62,7 @@ export interface Coin {
   readonly kind: VaultKind;
   readonly branch: Branch;
   readonly index: number;
-  /** Blocks after which the user leaves alone with it; null where the vault has no exit. */
+  /** Blocks of rest after which the user may take it alone; null where nobody may. */
   readonly exitBlocks: number | null;
 }
 
@@ -194,7 +194,11 @@ export function spendFacts(
     outputSats,
     feeSats: inputSats === null || outputSats === null ? null : inputSats - outputSats,
     externalSats: external.reduce((sum, output) => sum + output.sats, 0n),
-    vbytes: finishedVbytes(tx.inputs.length, tx.outputs),
+    vbytes: finishedVbytes(
+      tx.inputs.length,
+      tx.outputs,
+      inputs.filter(({ coin }) => coin !== null && coin.exitBlocks !== null).length,
+    ),
   };
 }
 
@@ -266,12 +270,18 @@ function signingOf(
 
 /** Witness of `sortedmulti_a(2, three keys)`: two signatures, an empty element, leaf, control. */
 const INPUT_WITNESS_WEIGHT = 1 + THRESHOLD * 65 + 1 + (1 + 104) + (1 + 33);
+/** Where an exit stands beside that leaf, its hash is in the control block. */
+const SIBLING_WEIGHT = 32;
 const INPUT_BASE_BYTES = 41;
 
-/** Virtual bytes of the finished spend, rounded up: a lying PSBT cannot change it (attacks.md 21). */
+/**
+ * Virtual bytes of the finished spend, rounded up: a lying PSBT cannot change it (attacks.md 21).
+ * `exits` of the inputs are coins of a `multi+exit` vault.
+ */
 export function finishedVbytes(
   inputs: number,
   outputs: readonly { readonly script: Uint8Array }[],
+  exits = 0,
 ): number {
   const outputBytes = outputs.reduce(
     (sum, { script }) => sum + 8 + sizeBytes(script.length) + script.length,
@@ -279,7 +289,8 @@ export function finishedVbytes(
   );
   const base =
     8 + sizeBytes(inputs) + sizeBytes(outputs.length) + inputs * INPUT_BASE_BYTES + outputBytes;
-  return Math.ceil((base * 4 + 2 + inputs * INPUT_WITNESS_WEIGHT) / 4);
+  const witness = 2 + inputs * INPUT_WITNESS_WEIGHT + exits * SIBLING_WEIGHT;
+  return Math.ceil((base * 4 + witness) / 4);
 }
 
 function sizeBytes(value: number): number {
@@ -287,9 +298,9 @@ function sizeBytes(value: number): number {
 }
 
 function coinOf({ vault, script }: Found): Coin {
-  const { id, kind, exit } = vault;
   const { branch, index } = script;
-  return { vault: id, kind, branch, index, exitBlocks: exit?.blocks ?? null };
+  const exitBlocks = vault.exit?.blocks ?? null;
+  return { vault: vault.id, kind: vault.kind, branch, index, exitBlocks };
 }
 
 const BURDENS: ReadonlyMap<number, Burden> = new Map<number, Burden>([
@@ -320,11 +331,11 @@ function signaturesOf(
 ): SignatureFacts[] {
   return fieldsOf(map, IN.TAP_SCRIPT_SIG).map(({ keyData, value }) => {
     const key = keyData.subarray(0, 32);
-    const holder = script.keys.find(({ xOnly }) => equal(xOnly, key));
-    const role = holder?.role ?? null;
+    const role = ownerOf(script, key);
     const bad = (detail: string): SignatureFacts => ({ role, valid: false, detail });
-    if (holder === undefined) return bad(`${hex(key)} is no key of the vault`);
-    if (!equal(keyData.subarray(32), script.leafHash)) {
+    if (role === null) return bad(`${hex(key)} is no key of the vault`);
+    // The exit key signs another leaf, whatever the field says.
+    if (isExitKey(script, key) || !equal(keyData.subarray(32), script.leafHash)) {
       return bad(`the ${role}'s signature is for another leaf`);
     }
     // 64 bytes say SIGHASH_DEFAULT; a 65th byte would choose another type.
@@ -337,4 +348,13 @@ function signaturesOf(
       ? { role, valid: true, detail: `signed by the ${role}` }
       : bad(`the ${role}'s signature does not verify over this transaction`);
   });
+}
+
+function ownerOf(script: VaultScript, key: Uint8Array): Role | null {
+  if (isExitKey(script, key)) return script.exit?.role ?? null;
+  return script.keys.find(({ xOnly }) => equal(xOnly, key))?.role ?? null;
+}
+
+function isExitKey({ exit }: VaultScript, key: Uint8Array): boolean {
+  return exit !== null && equal(exit.xOnly, key);
 }

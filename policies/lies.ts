@@ -19,9 +19,9 @@ import {
 import { scriptTypeOf } from "./bitcoin/script-type.ts";
 import { LEAF_VERSION, taprootOutput, tapTreeRoot } from "./bitcoin/taproot.ts";
 import { readPreviousTx, type TxOutput } from "./bitcoin/transaction.ts";
-import { equal } from "./bitcoin/wire.ts";
+import { concat, equal, u8 } from "./bitcoin/wire.ts";
 import type { Found } from "./locate.ts";
-import type { Vault, VaultScript, VaultScripts } from "./vault.ts";
+import type { Holder, VaultScript, VaultScripts } from "./vault.ts";
 
 /** The PSBT says something of this input or output that recomputation contradicts. */
 export interface Lie {
@@ -55,21 +55,28 @@ export function readUtxo(map: PsbtMap, vout: number): { output: TxOutput | null;
   };
 }
 
-export function inputLies(map: PsbtMap, { vault, script }: Found): Lie[] {
+export function inputLies(map: PsbtMap, found: Found): Lie[] {
+  const { script } = found;
   const lies: Lie[] = [];
   const internalKey = valueOf(map, IN.TAP_INTERNAL_KEY);
   if (internalKey !== undefined && !equal(internalKey, script.internalKey)) {
     lies.push({ about: "internal-key", detail: `${hex(internalKey)} is not the vault's` });
   }
   const root = valueOf(map, IN.TAP_MERKLE_ROOT);
-  if (root !== undefined && !equal(root, script.leafHash)) {
+  if (root !== undefined && !equal(root, script.merkleRoot)) {
     lies.push({ about: "merkle-root", detail: `${hex(root)} is not the vault's` });
   }
   for (const leaf of fieldsOf(map, IN.TAP_LEAF_SCRIPT)) lies.push(...leafLies(leaf, script));
-  return [...lies, ...derivationLies(map, IN.TAP_BIP32_DERIVATION, vault, script)];
+  // Only keys of the leaf that is signed: a device would sign every leaf that it has a path for.
+  return [...lies, ...derivationLies(map, IN.TAP_BIP32_DERIVATION, script, cosigners(found))];
 }
 
 function leafLies({ keyData, value }: PsbtField, script: VaultScript): Lie[] {
+  const { exit } = script;
+  if (exit !== null && equal(value, leafValue(exit.leaf)) && equal(keyData, exit.controlBlock)) {
+    // As valid as the other leaf, but one key opens it: whoever may leave alone asks no signer.
+    return [{ about: "leaf", detail: "the exit leaf is offered, which no signer signs" }];
+  }
   const lies: Lie[] = [];
   const inLeaf = value.at(-1) ?? 0;
   const inControl = (keyData[0] ?? 0) & 0xfe;
@@ -86,13 +93,49 @@ function leafLies({ keyData, value }: PsbtField, script: VaultScript): Lie[] {
   return lies;
 }
 
-/** Each key of a derivation must be the vault's at this address, with its whole path. */
-function derivationLies(map: PsbtMap, type: number, vault: Vault, script: VaultScript): Lie[] {
+/** As TAP_LEAF_SCRIPT writes it: the script, then its version. */
+function leafValue(leaf: Uint8Array): Uint8Array {
+  return concat([leaf, u8(LEAF_VERSION)]);
+}
+
+/** A key in a leaf: what an honest derivation says of it. */
+interface LeafKey {
+  readonly xOnly: Uint8Array;
+  readonly holder: Holder;
+  /** Above the account; the index is the script's. */
+  readonly branch: number;
+  readonly leafHash: Uint8Array;
+}
+
+function cosigners({ vault, script }: Found): LeafKey[] {
+  const { branch, leafHash } = script;
+  return script.keys.flatMap(({ xOnly }, i) => {
+    const holder = vault.holders[i];
+    return holder === undefined ? [] : [{ xOnly, holder, branch, leafHash }];
+  });
+}
+
+function exitKeys({ vault, script: { exit } }: Found): LeafKey[] {
+  if (exit === null) return [];
+  const holders = vault.holders.filter(({ role }) => role === exit.role);
+  return holders.map((holder) => ({ ...exit, holder }));
+}
+
+/** Each key of a derivation must be one of `keys`, with its whole path. */
+function derivationLies(
+  map: PsbtMap,
+  type: number,
+  script: VaultScript,
+  keys: readonly LeafKey[],
+): Lie[] {
   return fieldsOf(map, type).flatMap(({ keyData, value }) => {
     const said = readTapDerivation(value);
+    const key = keys.find(({ xOnly }) => equal(xOnly, keyData));
     const details = equal(keyData, script.internalKey)
       ? internalPathFaults(said, script)
-      : holderPathFaults(keyData, said, vault, script);
+      : key === undefined
+        ? [foreignKeyFault(keyData, script)]
+        : holderPathFaults(said, key, script.index);
     return details.map((detail): Lie => {
       const claim = [said.fingerprint, ...(said.path.length > 0 ? [writePath(said.path)] : [])];
       return { about: "derivation", detail: `[${claim.join("/")}] ${detail}` };
@@ -106,23 +149,23 @@ function internalPathFaults(said: TapDerivation, script: VaultScript): string[] 
   return fits ? [] : ["is not the internal key's path"];
 }
 
-function holderPathFaults(
-  key: Uint8Array,
-  said: TapDerivation,
-  vault: Vault,
-  script: VaultScript,
-): string[] {
-  const holder = vault.holders[script.keys.findIndex(({ xOnly }) => equal(xOnly, key))];
-  if (holder === undefined) return [`leads to ${hex(key)}, no key of the vault`];
-  const path = [...(holder.key.origin?.path ?? []), script.branch, script.index];
+function foreignKeyFault(key: Uint8Array, { exit }: VaultScript): string {
+  return exit !== null && equal(exit.xOnly, key)
+    ? "leads to the exit key, which does not sign this leaf"
+    : `leads to ${hex(key)}, no key of the vault`;
+}
+
+function holderPathFaults(said: TapDerivation, key: LeafKey, index: number): string[] {
+  const { holder, branch, leafHash } = key;
+  const path = [...(holder.key.origin?.path ?? []), branch, index];
   const fingerprint = masterFingerprint(holder.key);
   const knownMaster = fingerprint === null || fingerprint === said.fingerprint;
   const faults: string[] = [];
   if (!knownMaster || writePath(path) !== writePath(said.path)) {
     faults.push(`is not the path of the ${holder.role}'s key`);
   }
-  if (said.leafHashes.some((leafHash) => !equal(leafHash, script.leafHash))) {
-    faults.push("names a leaf that the vault does not have");
+  if (said.leafHashes.some((named) => !equal(named, leafHash))) {
+    faults.push("names a leaf that its key does not stand in");
   }
   return faults;
 }
@@ -132,17 +175,19 @@ function masterFingerprint(key: AccountKey): string | null {
   return key.origin?.fingerprint ?? null;
 }
 
-export function ownOutputLies(map: PsbtMap, { vault, script }: Found): Lie[] {
+export function ownOutputLies(map: PsbtMap, found: Found): Lie[] {
+  const { script } = found;
   const lies: Lie[] = [];
   const internalKey = valueOf(map, OUT.TAP_INTERNAL_KEY);
   if (internalKey !== undefined && !equal(internalKey, script.internalKey)) {
     lies.push({ about: "internal-key", detail: `${hex(internalKey)} is not the vault's` });
   }
   const tree = valueOf(map, OUT.TAP_TREE);
-  if (tree !== undefined && !equal(tapTreeRoot(tree), script.leafHash)) {
+  if (tree !== undefined && !equal(tapTreeRoot(tree), script.merkleRoot)) {
     lies.push({ about: "tap-tree", detail: "the tree shown is not the vault's" });
   }
-  return [...lies, ...derivationLies(map, OUT.TAP_BIP32_DERIVATION, vault, script)];
+  const keys = [...cosigners(found), ...exitKeys(found)];
+  return [...lies, ...derivationLies(map, OUT.TAP_BIP32_DERIVATION, script, keys)];
 }
 
 /** An output that is not ours must not look as if it were (attacks.md 1 to 6). */

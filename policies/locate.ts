@@ -4,6 +4,7 @@ import { hex } from "./bitcoin/hash.ts";
 import { fieldsOf, type PsbtMap, readTapDerivation } from "./bitcoin/psbt-fields.ts";
 import { scriptTypeOf } from "./bitcoin/script-type.ts";
 import { equal } from "./bitcoin/wire.ts";
+import { exitBranch } from "./exit.ts";
 import {
   type Branch,
   CHANGE,
@@ -58,10 +59,12 @@ export function locator(vaults: readonly VaultScripts[]): Locate {
 function hintOf(map: PsbtMap, type: number): { branch: Branch; index: number } | null {
   const first = fieldsOf(map, type)[0];
   if (first === undefined) return null;
-  const [branch, index] = readTapDerivation(first.value).path.slice(-2);
-  if ((branch !== RECEIVE && branch !== CHANGE) || index === undefined || index >= HARDENED) {
-    return null;
-  }
+  const [said, index] = readTapDerivation(first.value).path.slice(-2);
+  // Keys stand in no certain order: the first may be the exit's, on the branch beside.
+  const branch = ([RECEIVE, CHANGE] as const).find(
+    (own) => said === own || said === exitBranch(own),
+  );
+  if (branch === undefined || index === undefined || index >= HARDENED) return null;
   return { branch, index };
 }
 

@@ -1,6 +1,7 @@
 /**
  * The 2-of-3 Taproot vault: one BIP388 wallet policy, three account keys, every address derived.
- * `tr(@0/**,sortedmulti_a(2,@1/**,@2/**,@3/**))`, where @0 is unspendable and provably so.
+ * `tr(@0/**,sortedmulti_a(2,@1/**,@2/**,@3/**))`, where @0 is unspendable and provably so; a user's
+ * vault may have a second leaf beside it, see exit.ts.
  */
 import * as ecc from "tiny-secp256k1";
 import { z } from "zod";
@@ -17,20 +18,24 @@ import { descriptorChecksum } from "./bitcoin/descriptor.ts";
 import { hex, sha256, taggedHash } from "./bitcoin/hash.ts";
 import { NETWORKS, type Network } from "./bitcoin/network.ts";
 import {
+  branchHash,
   leafHashOf,
   multiLeaf,
   type TaprootOutput,
   taprootOutput,
+  timelockLeaf,
   UNSPENDABLE,
 } from "./bitcoin/taproot.ts";
 import { compare, concat, equal } from "./bitcoin/wire.ts";
+import { EXIT_BLOCKS, exitBranch, exitTemplate } from "./exit.ts";
 
 /** Who holds a key of a vault. A house vault has a second trustee in the user's place. */
 export const ROLES = ["user", "lsp", "trustee", "second-trustee"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** Whose coins: a user's, or the house's own. */
-export type VaultKind = "user" | "treasury" | "escrow";
+/** Whose coins: a user's, the house's own, or what the house holds in escrow. */
+const VAULT_KINDS = ["user", "treasury", "escrow"] as const;
+export type VaultKind = (typeof VAULT_KINDS)[number];
 
 /** Signatures that the leaf asks for. */
 export const THRESHOLD = 2;
@@ -47,7 +52,7 @@ export type Branch = typeof RECEIVE | typeof CHANGE;
 export const vaultSchema = z.strictObject({
   format: z.literal("ballast/vault@1"),
   network: z.enum(NETWORKS),
-  kind: z.enum(["user", "treasury", "escrow"]),
+  kind: z.enum(VAULT_KINDS),
   policy: z.strictObject({
     /** BIP388 name, shown on devices: printable ASCII without edge spaces. */
     name: z.string().regex(/^[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?$/),
@@ -68,7 +73,7 @@ export interface Vault {
   readonly document: VaultDocument;
   readonly holders: readonly Holder[];
   readonly internal: AccountKey;
-  /** After so many blocks the user leaves alone; null where the template has no exit. */
+  /** How the user leaves alone, and after how many blocks of rest; null where nobody can. */
   readonly exit: { readonly blocks: number } | null;
 }
 
@@ -125,7 +130,7 @@ export function readVault(value: unknown): Vault {
     document,
     holders,
     internal,
-    exit: null,
+    exit: policy.template === exitTemplateOf(document) ? { blocks: EXIT_BLOCKS } : null,
   };
   reasons.push(...unsafe(vault));
   if (reasons.length > 0) throw new VaultError(reasons);
@@ -138,6 +143,8 @@ export interface VaultParts {
   readonly name: string;
   /** Three account keys as texts with origin, and who holds each. */
   readonly holders: readonly { readonly role: Role; readonly key: string }[];
+  /** Template `multi+exit`, which only a user's vault may have; else `multi`. */
+  readonly exit?: boolean;
 }
 
 /** Puts a vault together from three account keys; they are sorted, roles stand beside the policy. */
@@ -150,17 +157,28 @@ export function composeVault(parts: VaultParts): VaultDocument {
     throw new VaultError([`${sorted.length} account keys, a vault has three`]);
   }
   const internal = unspendableKey(sorted.map(({ key }) => key));
+  const holders: VaultDocument["holders"] = [first, second, third];
+  const template =
+    parts.exit === true ? exitTemplateOf({ kind: parts.kind, holders }) : MULTI_TEMPLATE;
+  if (template === null) throw new VaultError(["only a user's vault has an exit"]);
   return {
     format: "ballast/vault@1",
     network: parts.network,
     kind: parts.kind,
     policy: {
       name: parts.name,
-      template: MULTI_TEMPLATE,
+      template,
       keys: [writeXpub(internal, parts.network), ...sorted.map(({ key }) => key.text)],
     },
-    holders: [first, second, third],
+    holders,
   };
+}
+
+/** The one template with an exit that this vault may have: the user's own key leaves. Else null. */
+function exitTemplateOf({ kind, holders }: Pick<VaultDocument, "kind" | "holders">): string | null {
+  if (kind !== "user") return null;
+  const [first, second, third] = holders.map((role) => role === "user");
+  return first ? exitTemplate(1) : second ? exitTemplate(2) : third ? exitTemplate(3) : null;
 }
 
 function holderKey(role: Role, text: string, network: Network): AccountKey {
@@ -205,13 +223,15 @@ export function followsConvention(vault: Vault): boolean {
   return equal(expected.chainCode, vault.internal.chainCode);
 }
 
-/** The output descriptor of both branches, with its checksum (BIP380, BIP386, BIP387, BIP389). */
+/**
+ * The output descriptor of both branches, with its checksum (BIP380, BIP386, BIP387, BIP389). All
+ * multipaths are of two steps, which are taken side by side: 0 with 2, and 1 with 3.
+ */
 export function descriptorOf(vault: Vault): string {
   const keys = vault.document.policy.keys;
-  const body = vault.document.policy.template.replace(
-    /@([0-3])\/\*\*/g,
-    (_, index: string) => `${keys[Number(index)]}/<0;1>/*`,
-  );
+  const body = vault.document.policy.template
+    .replaceAll("/**", "/<0;1>/*")
+    .replace(/@([0-3])/g, (_, index: string) => `${keys[Number(index)]}`);
   return `${body}#${descriptorChecksum(body)}`;
 }
 
@@ -221,9 +241,22 @@ export interface VaultScript extends TaprootOutput {
   readonly branch: Branch;
   readonly index: number;
   readonly internalKey: Uint8Array;
+  /** The 2-of-3 leaf, which alone is signed here: its script and hash, and above its control block. */
   readonly leaf: Uint8Array;
   readonly leafHash: Uint8Array;
   readonly keys: readonly VaultScriptKey[];
+  /** Over all leaves: with one, its hash. */
+  readonly merkleRoot: Uint8Array;
+  readonly exit: ExitLeaf | null;
+}
+
+/** The leaf beside the 2-of-3: told so that it is known where it is met. */
+export interface ExitLeaf extends Pick<VaultScriptKey, "role" | "xOnly"> {
+  /** Of the key, above its account. */
+  readonly branch: number;
+  readonly leaf: Uint8Array;
+  readonly leafHash: Uint8Array;
+  readonly controlBlock: Uint8Array;
 }
 
 export interface VaultScriptKey {
@@ -269,7 +302,9 @@ export function vaultScripts(vault: Vault): VaultScripts {
 }
 
 function branchOf(vault: Vault, branch: Branch) {
+  const user = vault.holders.find(({ role }) => role === "user");
   return {
+    user: vault.exit === null || user === undefined ? null : childOf(user.key, exitBranch(branch)),
     internal: childOf(vault.internal, branch),
     holders: vault.holders.map(({ role, key }) => ({
       role,
@@ -296,6 +331,10 @@ function derive(
   const sorted = keys.map(({ xOnly }) => xOnly).sort(compare);
   const leaf = multiLeaf(THRESHOLD, sorted);
   const leafHash = leafHashOf(leaf);
+  const exit = exitLeafOf(vault, nodes, branch, index);
+  const merkleRoot = exit === null ? leafHash : branchHash(leafHash, exit.leafHash);
+  const beside = exit === null ? [] : [exit.leafHash];
+  const output = taprootOutput(internalKey, merkleRoot, beside);
   return {
     vault: vault.id,
     branch,
@@ -304,8 +343,26 @@ function derive(
     leaf,
     leafHash,
     keys,
-    ...taprootOutput(internalKey, leafHash),
+    merkleRoot,
+    exit: exit && {
+      ...exit,
+      // Parity and internal key are the output's; only the way up differs.
+      controlBlock: concat([output.controlBlock.subarray(0, 33), leafHash]),
+    },
+    ...output,
   };
+}
+
+function exitLeafOf(
+  vault: Vault,
+  { user }: ReturnType<typeof branchOf>,
+  branch: Branch,
+  index: number,
+): Omit<ExitLeaf, "controlBlock"> | null {
+  if (vault.exit === null || user === null) return null;
+  const xOnly = childOf(user, index).publicKey.slice(1);
+  const leaf = timelockLeaf(xOnly, vault.exit.blocks);
+  return { role: "user", branch: exitBranch(branch), xOnly, leaf, leafHash: leafHashOf(leaf) };
 }
 
 function vaultId(document: VaultDocument): string {
@@ -324,8 +381,10 @@ const HOLDERS: Readonly<Record<VaultKind, readonly Role[]>> = {
 function unsafe(vault: Vault): string[] {
   const reasons: string[] = [];
   const { template } = vault.document.policy;
-  if (template !== MULTI_TEMPLATE) {
-    reasons.push(`policy template is "${template}", not "${MULTI_TEMPLATE}"`);
+  if (template !== MULTI_TEMPLATE && vault.exit === null) {
+    const exit = exitTemplateOf(vault.document);
+    const known = [MULTI_TEMPLATE, ...(exit === null ? [] : [exit])].map((text) => `"${text}"`);
+    reasons.push(`policy template is "${template}", not ${known.join(" or ")}`);
   }
   if (!isProvablyUnspendable(vault.internal)) {
     reasons.push("key @0 is not the unspendable point H, so its owner could spend alone");

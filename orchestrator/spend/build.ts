@@ -6,7 +6,7 @@ import { fingerprintOf } from "../../policies/bitcoin/account-key.ts";
 import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { type Psbt, psbtOf } from "../../policies/bitcoin/psbt.ts";
 import { field, IN, OUT, type PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
-import { LEAF_VERSION } from "../../policies/bitcoin/taproot.ts";
+import { LEAF_VERSION, tapTree } from "../../policies/bitcoin/taproot.ts";
 import type { Tx, TxInput, TxOutput } from "../../policies/bitcoin/transaction.ts";
 import { compare, concat, size, sized, u8, u32, u64 } from "../../policies/bitcoin/wire.ts";
 import type { Sats } from "../../policies/money.ts";
@@ -89,15 +89,14 @@ function inputFields(vault: Vault, script: VaultScript, amount: Sats): readonly 
     },
     ...derivations(vault, script, IN.TAP_BIP32_DERIVATION),
     field(IN.TAP_INTERNAL_KEY, script.internalKey),
-    // With one leaf the root is that leaf's hash.
-    field(IN.TAP_MERKLE_ROOT, script.leafHash),
+    field(IN.TAP_MERKLE_ROOT, script.merkleRoot),
   ];
 }
 
 function changeFields(vault: Vault, script: VaultScript): readonly PsbtField[] {
   return [
     field(OUT.TAP_INTERNAL_KEY, script.internalKey),
-    field(OUT.TAP_TREE, concat([u8(0), u8(LEAF_VERSION), sized(script.leaf)])),
+    field(OUT.TAP_TREE, tapTree(script.leaf, script.exit?.leaf)),
     ...derivations(vault, script, OUT.TAP_BIP32_DERIVATION),
   ];
 }

@@ -1,4 +1,4 @@
-/** Taproot outputs with one leaf: BIP341 commitments, BIP342 multisig, BIP350 addresses. */
+/** Taproot outputs: BIP341 commitments, BIP342 leaves, BIP350 addresses. */
 import { bech32, bech32m } from "@scure/base";
 import { address as addresses, initEccLib } from "bitcoinjs-lib";
 import * as ecc from "tiny-secp256k1";
@@ -22,6 +22,8 @@ export const UNSPENDABLE = Uint8Array.from([
 ]);
 
 const OP_CHECKSIG = 0xac;
+const OP_CHECKSIGVERIFY = 0xad;
+const OP_CHECKSEQUENCEVERIFY = 0xb2;
 const OP_CHECKSIGADD = 0xba;
 const OP_NUMEQUAL = 0x9c;
 /** OP_1 to OP_16 stand in a row. */
@@ -33,8 +35,41 @@ export function multiLeaf(threshold: number, keys: readonly Uint8Array[]): Uint8
   return concat([...pushes, Uint8Array.of(OP_NUMBER + threshold, OP_NUMEQUAL)]);
 }
 
+/** What BIP68 takes for a relative lock in blocks: 16 bits. */
+const BLOCKS_MAX = 0xffff;
+
+/** Miniscript's `and_v(v:pk(key),older(blocks))`: one signature, of a coin that has rested. */
+export function timelockLeaf(key: Uint8Array, blocks: number): Uint8Array {
+  if (!Number.isInteger(blocks) || blocks < 1 || blocks > BLOCKS_MAX) {
+    throw new RangeError(`${blocks} is no relative lock in blocks`);
+  }
+  const verify = [sized(key), u8(OP_CHECKSIGVERIFY)];
+  return concat([...verify, numberPush(blocks), u8(OP_CHECKSEQUENCEVERIFY)]);
+}
+
+/** The shortest push of a positive number: little-endian, the top bit of the last byte its sign. */
+function numberPush(value: number): Uint8Array {
+  if (value <= 16) return u8(OP_NUMBER + value);
+  const bytes: number[] = [];
+  for (let rest = value; rest > 0; rest = Math.floor(rest / 256)) bytes.push(rest % 256);
+  if ((bytes.at(-1) ?? 0) >= 0x80) bytes.push(0);
+  return sized(Uint8Array.from(bytes));
+}
+
 export function leafHashOf(script: Uint8Array): Uint8Array {
   return taggedHash("TapLeaf", u8(LEAF_VERSION), sized(script));
+}
+
+/** The hash over two subtrees, which have no order of their own (BIP341). */
+export function branchHash(one: Uint8Array, other: Uint8Array): Uint8Array {
+  return taggedHash("TapBranch", ...[one, other].sort(compare));
+}
+
+/** OUT_TAP_TREE of one leaf, or of two side by side (BIP371). */
+export function tapTree(leaf: Uint8Array, other?: Uint8Array): Uint8Array {
+  const leaves = other === undefined ? [leaf] : [leaf, other];
+  const depth = u8(leaves.length - 1);
+  return concat(leaves.flatMap((script) => [depth, u8(LEAF_VERSION), sized(script)]));
 }
 
 /**
@@ -48,7 +83,7 @@ export function tapTreeRoot(tree: Uint8Array): Uint8Array {
     let depth = r.u8();
     let hash = taggedHash("TapLeaf", u8(r.u8()), sized(r.sized()));
     for (let left = open.at(-1); left !== undefined && left.depth === depth; left = open.at(-1)) {
-      hash = taggedHash("TapBranch", ...[left.hash, hash].sort(compare));
+      hash = branchHash(left.hash, hash);
       depth -= 1;
       open.pop();
     }
@@ -62,11 +97,19 @@ export function tapTreeRoot(tree: Uint8Array): Uint8Array {
 export interface TaprootOutput {
   /** The scriptPubKey: OP_1 and the output key. */
   readonly script: Uint8Array;
+  /** Of the leaf that `path` leads up from; without a path, of the only leaf. */
   readonly controlBlock: Uint8Array;
 }
 
-/** The output that commits to `merkleRoot` under the internal key (BIP341 taproot_tweak_pubkey). */
-export function taprootOutput(internalKey: Uint8Array, merkleRoot: Uint8Array): TaprootOutput {
+/**
+ * The output that commits to `merkleRoot` under the internal key (BIP341 taproot_tweak_pubkey).
+ * `path` are the hashes beside a leaf on its way up to the root.
+ */
+export function taprootOutput(
+  internalKey: Uint8Array,
+  merkleRoot: Uint8Array,
+  path: readonly Uint8Array[] = [],
+): TaprootOutput {
   const tweaked = ecc.xOnlyPointAddTweak(
     internalKey,
     taggedHash("TapTweak", internalKey, merkleRoot),
@@ -74,7 +117,7 @@ export function taprootOutput(internalKey: Uint8Array, merkleRoot: Uint8Array): 
   if (tweaked === null) throw new RangeError("internal key and root make no output key");
   return {
     script: concat([Uint8Array.of(0x51, 0x20), tweaked.xOnlyPubkey]),
-    controlBlock: concat([u8(LEAF_VERSION | tweaked.parity), internalKey]),
+    controlBlock: concat([u8(LEAF_VERSION | tweaked.parity), internalKey, ...path]),
   };
 }
 

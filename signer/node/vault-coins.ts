@@ -1,6 +1,7 @@
 /** The coins of vaults in what the node's wallet says, told apart by the descriptors of their branches. */
 import { z } from "zod";
 import type { VaultCoin } from "../../policies/chain-view.ts";
+import { exitBranch } from "../../policies/exit.ts";
 import { CHANGE, descriptorOf, RECEIVE, type Vault } from "../../policies/vault.ts";
 import { btcSchema, readAnswer } from "./answer.ts";
 import type { BitcoindAnswer } from "./bitcoind.ts";
@@ -47,7 +48,9 @@ export function vaultCoins(
 /** Without checksums. A descriptor wallet takes one branch a descriptor. */
 export function branchesOf(vault: Vault): readonly string[] {
   const [both = ""] = descriptorOf(vault).split("#");
-  return [RECEIVE, CHANGE].map((branch) => both.replaceAll("<0;1>", String(branch)));
+  return [RECEIVE, CHANGE].map((branch) =>
+    both.replaceAll("<0;1>", String(branch)).replaceAll("<2;3>", String(exitBranch(branch))),
+  );
 }
 
 /** Nodes write hardened steps as 48' or 48h, by version; the checksum follows the spelling. */

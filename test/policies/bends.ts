@@ -1,6 +1,8 @@
+import * as ecc from "tiny-secp256k1";
 import { fromHex, hash160, hex, sha256 } from "../../policies/bitcoin/hash.ts";
 import { field, IN, OUT, type PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
-import { addressOf, multiLeaf } from "../../policies/bitcoin/taproot.ts";
+import { midstates, SIGHASH_DEFAULT, taprootSighash } from "../../policies/bitcoin/sighash.ts";
+import { addressOf, multiLeaf, tapTree } from "../../policies/bitcoin/taproot.ts";
 import {
   outpoint,
   type Tx,
@@ -15,11 +17,19 @@ import type { SpendIntent } from "../../policies/intent.ts";
 import { SATS_MAX, sats } from "../../policies/money.ts";
 import type { PolicyDocument } from "../../policies/policy.ts";
 import type { RuleId } from "../../policies/rules.ts";
-import { CHANGE, RECEIVE, type Role } from "../../policies/vault.ts";
+import {
+  CHANGE,
+  type ExitLeaf,
+  RECEIVE,
+  type Role,
+  type VaultScript,
+} from "../../policies/vault.ts";
 import {
   CHANGE_AT,
   type Draft,
   derivation,
+  EXIT_VAULT,
+  exitDerivations,
   HEIGHT,
   honest,
   type Maps,
@@ -50,6 +60,12 @@ const OURS = {
   leafHashes: [],
   fingerprint: USER_VAULT.vault.holders[0]?.key.origin?.fingerprint ?? "",
   path: USER_VAULT.vault.holders[0]?.key.origin?.path ?? [],
+};
+/** Where the change of a vault with an exit goes, and its user's key at a path above the account. */
+const EXIT_CHANGE = EXIT_VAULT.scripts.at(CHANGE_AT.branch, CHANGE_AT.index);
+const exitUser = (steps: readonly number[]) => {
+  const origin = EXIT_VAULT.vault.holders.find(({ role }) => role === "user")?.key.origin;
+  return { fingerprint: origin?.fingerprint ?? "", path: [...(origin?.path ?? []), ...steps] };
 };
 const ADDRESS_0 = addressOf(recipient(0), "regtest") ?? "";
 const ADDRESS_1 = addressOf(recipient(1), "regtest") ?? "";
@@ -299,6 +315,13 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
       what: "another root",
       beyond: maps((psbt) => onInput(psbt, 0, [field(IN.TAP_MERKLE_ROOT, sha256(u8(1)))])),
     },
+    {
+      what: "the 2-of-3's hash alone where an exit stands beside it",
+      brink: { from: EXIT_VAULT },
+      beyond: besideExit((psbt, { leafHash }) =>
+        onInput(psbt, 0, [field(IN.TAP_MERKLE_ROOT, leafHash)]),
+      ),
+    },
   ],
   "leaf-bytes": [
     { what: "1-of-3", beyond: leafOffered((leaf) => changed(leaf, 102, 0x51)) },
@@ -314,6 +337,23 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
       ),
     },
     { what: "no script at all", beyond: leafOffered(() => new Uint8Array(0)) },
+    {
+      what: "the vault's own exit leaf in its place",
+      beyond: besideExit((psbt, _, exit) =>
+        onInput(withoutFields(psbt, 0, [IN.TAP_LEAF_SCRIPT]), 0, [leafField(exit)]),
+      ),
+    },
+    {
+      what: "the vault's own exit leaf beside it",
+      beyond: besideExit((psbt, _, exit) => onInput(psbt, 0, [leafField(exit)])),
+    },
+    {
+      what: "the vault's own exit leaf with a day less",
+      beyond: besideExit((psbt, _, { leaf, controlBlock }) =>
+        onInput(psbt, 0, [leafField({ leaf: changed(leaf, 35, 0x18), controlBlock })]),
+      ),
+      also: ["control-block"],
+    },
   ],
   "leaf-version": [
     { what: "another version in the leaf", beyond: leafOffered((leaf) => leaf, 0xc2) },
@@ -344,6 +384,19 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
         const control = concat([u8(0xc0), ATTACKER]);
         return onInput(psbt, 0, [keyed(IN.TAP_LEAF_SCRIPT, control, concat([leaf, u8(0xc0)]))]);
       }),
+    },
+    {
+      what: "a path that leaves out the exit beside the leaf",
+      beyond: besideExit((psbt, { leaf, controlBlock }) => {
+        const short = { leaf, controlBlock: controlBlock.subarray(0, 33) };
+        return onInput(withoutFields(psbt, 0, [IN.TAP_LEAF_SCRIPT]), 0, [leafField(short)]);
+      }),
+    },
+    {
+      what: "the path of the exit for the 2-of-3",
+      beyond: besideExit((psbt, { leaf }, { controlBlock }) =>
+        onInput(psbt, 0, [leafField({ leaf, controlBlock })]),
+      ),
     },
   ],
   "derivation-honest": [
@@ -407,6 +460,38 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
         ]);
       }),
     },
+    {
+      what: "a path to the exit key of a coin, by which a device would sign that leaf too",
+      beyond: besideExit((psbt, script) =>
+        onInput(psbt, 0, exitDerivations(IN.TAP_BIP32_DERIVATION, EXIT_VAULT.vault, script)),
+      ),
+    },
+    {
+      what: "a cosigner's key of a coin in the exit leaf",
+      beyond: besideExit((psbt, script, { leafHash }) =>
+        onInput(psbt, 0, [userDerivation(IN.TAP_BIP32_DERIVATION, script, leafHash)]),
+      ),
+    },
+    {
+      what: "the exit key of change in the 2-of-3",
+      brink: exitOfChange(({ exit }) => ({ branch: exit.branch, leafHash: exit.leafHash })),
+      beyond: exitOfChange(({ exit, leafHash }) => ({ branch: exit.branch, leafHash })),
+    },
+    {
+      what: "the exit key of change on the branch of the 2-of-3",
+      beyond: exitOfChange(({ exit, branch }) => ({ branch, leafHash: exit.leafHash })),
+    },
+    {
+      what: "a cosigner's key of change in the exit leaf",
+      brink: besideExit((psbt) =>
+        onOutput(psbt, 1, [userDerivation(OUT.TAP_BIP32_DERIVATION, EXIT_CHANGE, null)]),
+      ),
+      beyond: besideExit((psbt) => {
+        const leafHash = EXIT_CHANGE.exit?.leafHash ?? null;
+        const said = userDerivation(OUT.TAP_BIP32_DERIVATION, EXIT_CHANGE, leafHash);
+        return onOutput(psbt, 1, [said]);
+      }),
+    },
   ],
   "tap-tree-honest": [
     {
@@ -426,6 +511,23 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
           field(OUT.TAP_TREE, tree(leaf)),
         ]);
       }),
+    },
+    {
+      what: "the change's tree without its exit: which leaf comes first does not matter",
+      brink: besideExit((psbt) =>
+        onOutput(psbt, 1, [
+          field(OUT.TAP_TREE, tapTree(EXIT_CHANGE.exit?.leaf ?? u8(0), EXIT_CHANGE.leaf)),
+        ]),
+      ),
+      beyond: besideExit((psbt) =>
+        onOutput(psbt, 1, [field(OUT.TAP_TREE, tree(EXIT_CHANGE.leaf))]),
+      ),
+    },
+    {
+      what: "the change's tree with the exit of another address",
+      beyond: besideExit((psbt, _, exit) =>
+        onOutput(psbt, 1, [field(OUT.TAP_TREE, tapTree(EXIT_CHANGE.leaf, exit.leaf))]),
+      ),
     },
   ],
   "sighash-default": [0x01, 0x02, 0x03, 0x80, 0x81, 0x82, 0x83, 0x04, 0xffffffff].map((type) => ({
@@ -478,6 +580,19 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
         const signature = signatureOf(draft, 0, "trustee");
         return onInput(psbt, 0, [keyed(IN.TAP_SCRIPT_SIG, slot, signature)]);
       }),
+    },
+    {
+      what: "the exit key's signature for its own leaf",
+      beyond: exitSigned(({ exit }) => exit.leafHash),
+    },
+    {
+      what: "the exit key's signature for the 2-of-3",
+      beyond: exitSigned(({ leafHash }) => leafHash),
+    },
+    {
+      what: "the exit key's signature in place of the user's",
+      beyond: { ...exitSigned(({ leafHash }) => leafHash), signed: [] },
+      also: ["user-signs-first"],
     },
     {
       what: "the user's signature over another transaction",
@@ -677,6 +792,16 @@ export const bends: Record<RuleId, readonly BentSpend[]> = {
       what: "too low, by a sat",
       brink: { feeSats: 291n, ...fees({ sat_per_vbyte: { min: 1.5, max: 50 } }) },
       beyond: { feeSats: 290n, ...fees({ sat_per_vbyte: { min: 1.5, max: 50 } }) },
+    },
+    {
+      what: "too high, with the longer control block of a vault with an exit",
+      brink: exitFee(2_020n, { min: 1, max: 10 }),
+      beyond: exitFee(2_021n, { min: 1, max: 10 }),
+    },
+    {
+      what: "too low, with the longer control block of a vault with an exit",
+      brink: exitFee(303n, { min: 1.5, max: 50 }),
+      beyond: exitFee(302n, { min: 1.5, max: 50 }),
     },
     {
       what: "padding in the PSBT buys no lower rate",
@@ -1123,6 +1248,68 @@ function derivedAs(part: {
       }),
     ]);
   });
+}
+
+/** A spend of a vault with an exit, whose words about the first coin's leaves are bent. */
+function besideExit(
+  change: (psbt: Maps, script: VaultScript, exit: ExitLeaf, draft: Draft) => Maps,
+): SpendOptions {
+  const bent = maps((psbt, draft) => {
+    const script = draft.coins[0]?.script;
+    if (script === undefined || script.exit === null) throw new Error("the coin has no exit");
+    return change(psbt, script, script.exit, draft);
+  });
+  return { from: EXIT_VAULT, ...bent };
+}
+
+function leafField({ leaf, controlBlock }: Pick<ExitLeaf, "leaf" | "controlBlock">): PsbtField {
+  return keyed(IN.TAP_LEAF_SCRIPT, controlBlock, concat([leaf, u8(0xc0)]));
+}
+
+/** What the PSBT says of the user's key in the 2-of-3; null names no leaf. */
+function userDerivation(
+  type: number,
+  { keys, branch, index }: VaultScript,
+  leafHash: Uint8Array | null,
+): PsbtField {
+  const key = keys.find(({ role }) => role === "user");
+  const leafHashes = leafHash === null ? [] : [leafHash];
+  return derivation(type, key?.xOnly ?? ATTACKER, { leafHashes, ...exitUser([branch, index]) });
+}
+
+/** What the PSBT says of the exit key of the change. */
+function exitOfChange(
+  say: (script: VaultScript & { readonly exit: ExitLeaf }) => {
+    readonly branch: number;
+    readonly leafHash: Uint8Array;
+  },
+): SpendOptions {
+  return besideExit((psbt) => {
+    const { exit } = EXIT_CHANGE;
+    if (exit === null) throw new Error("the change has no exit");
+    const { branch, leafHash } = say({ ...EXIT_CHANGE, exit });
+    const said = { leafHashes: [leafHash], ...exitUser([branch, EXIT_CHANGE.index]) };
+    return onOutput(psbt, 1, [derivation(OUT.TAP_BIP32_DERIVATION, exit.xOnly, said)]);
+  });
+}
+
+/** Adds a good signature of the exit key over the leaf that is meant, in the field of that leaf. */
+function exitSigned(
+  meant: (script: VaultScript & { readonly exit: ExitLeaf }) => Uint8Array,
+): SpendOptions {
+  return besideExit((psbt, script, exit, { tx, spent }) => {
+    const leafHash = meant({ ...script, exit });
+    const states = midstates(tx, spent);
+    const about = { tx, midstates: states, input: 0, type: SIGHASH_DEFAULT, leafHash };
+    const secret = EXIT_VAULT.parties.get("user")?.secretAt(exit.branch, script.index);
+    const signature = ecc.signSchnorr(taprootSighash(about), secret ?? u8(0));
+    const slot = concat([exit.xOnly, leafHash]);
+    return onInput(psbt, 0, [keyed(IN.TAP_SCRIPT_SIG, slot, signature)]);
+  });
+}
+
+function exitFee(feeSats: bigint, rate: PolicyDocument["fees"]["sat_per_vbyte"]): SpendOptions {
+  return { from: EXIT_VAULT, feeSats, ...fees({ sat_per_vbyte: rate }) };
 }
 
 /** Adds the trustee's signature, damaged. */

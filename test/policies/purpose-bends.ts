@@ -27,7 +27,6 @@ import {
   collect,
   collectBatch,
   consolidation,
-  EXIT_VAULT,
   escrowIn,
   escrowOut,
   type Knobs,
@@ -42,6 +41,7 @@ import {
   withdrawal,
 } from "../support/purposes.ts";
 import {
+  EXIT_VAULT,
   HEIGHT,
   honest,
   NOW,

@@ -40,6 +40,7 @@ import {
   type Bend,
   type Draft,
   ESCROW,
+  EXIT_VAULT,
   HEIGHT,
   honest,
   OTHER_VAULT,
@@ -315,8 +316,6 @@ export function consolidation(knobs: Knobs = {}): SpendOptions {
   };
   return spendOf({ purpose: "consolidation", spend, notices: [mandate(USER_VAULT)] }, knobs);
 }
-
-export const EXIT_VAULT = testVault({ seed: "exit", ...{ exit: true } });
 
 /** A coin of a vault with an exit, 15,768 blocks old: 60 % of its timelock. */
 export function refresh(knobs: Knobs & { readonly age?: number } = {}): SpendOptions {

@@ -19,7 +19,7 @@ import {
   withFields,
 } from "../../policies/bitcoin/psbt-fields.ts";
 import { midstates, SIGHASH_DEFAULT, taprootSighash } from "../../policies/bitcoin/sighash.ts";
-import { LEAF_VERSION } from "../../policies/bitcoin/taproot.ts";
+import { LEAF_VERSION, tapTree } from "../../policies/bitcoin/taproot.ts";
 import {
   outpoint,
   type Tx,
@@ -150,7 +150,7 @@ export interface Party {
   readonly account: HDKey;
   /** `[fingerprint/48'/1'/0'/2']tpub…` */
   readonly text: string;
-  readonly secretAt: (branch: Branch, index: number) => Uint8Array;
+  readonly secretAt: (branch: number, index: number) => Uint8Array;
 }
 
 export const HEIGHT = 1_000;
@@ -377,8 +377,10 @@ export function testVault(options: {
   readonly kind?: VaultKind;
   readonly seed: string;
   readonly network?: Network;
+  /** Template `multi+exit`. */
+  readonly exit?: boolean;
 }): TestVault {
-  const { kind = "user", seed, network = "regtest" } = options;
+  const { kind = "user", seed, network = "regtest", exit = false } = options;
   const roles: readonly Role[] =
     kind === "user" ? ["user", "lsp", "trustee"] : ["lsp", "trustee", "second-trustee"];
   const parties = new Map(roles.map((role) => [role, party(`${seed}/${role}`, network)]));
@@ -388,6 +390,7 @@ export function testVault(options: {
       kind,
       name: "Ballast test",
       holders: [...parties].map(([role, { text }]) => ({ role, key: text })),
+      exit,
     }),
   );
   return { vault, scripts: vaultScripts(vault), parties };
@@ -423,6 +426,8 @@ export const USER_VAULT = testVault({ seed: "first" });
 export const OTHER_VAULT = testVault({ seed: "other" });
 export const TREASURY = testVault({ seed: "house", kind: "treasury" });
 export const ESCROW = testVault({ seed: "escrow", kind: "escrow" });
+/** The user may leave it alone. */
+export const EXIT_VAULT = testVault({ seed: "exit", exit: true });
 
 export const PAYMENTS: readonly TxOutput[] = [{ script: recipient(0), sats: 2_000_000n }];
 const CHANGE_SATS = 500_000n;
@@ -529,7 +534,7 @@ function mapsOf(draft: Draft, options: SpendOptions): Maps {
         },
         ...derivations(IN.TAP_BIP32_DERIVATION, coin.vault.vault, script),
         field(IN.TAP_INTERNAL_KEY, script.internalKey),
-        field(IN.TAP_MERKLE_ROOT, script.leafHash),
+        field(IN.TAP_MERKLE_ROOT, script.merkleRoot),
       ];
     }),
     outputs: bare.outputs.map((map, i) => {
@@ -539,8 +544,9 @@ function mapsOf(draft: Draft, options: SpendOptions): Maps {
       return [
         ...map,
         field(OUT.TAP_INTERNAL_KEY, own.internalKey),
-        field(OUT.TAP_TREE, concat([u8(0), u8(LEAF_VERSION), sized(own.leaf)])),
+        field(OUT.TAP_TREE, tapTree(own.leaf, own.exit?.leaf)),
         ...derivations(OUT.TAP_BIP32_DERIVATION, vault.vault, own),
+        ...exitDerivations(OUT.TAP_BIP32_DERIVATION, vault.vault, own),
       ];
     }),
   };
@@ -585,6 +591,16 @@ function derivations(type: number, vault: Vault, script: VaultScript): PsbtMap {
     path: [script.branch, script.index],
   });
   return [...keys, internal];
+}
+
+/** The exit key with its path: honest beside change, and beside a coin a lie. */
+export function exitDerivations(type: number, vault: Vault, { exit, index }: VaultScript): PsbtMap {
+  const origin = vault.holders.find(({ role }) => role === "user")?.key.origin;
+  if (exit === null || origin === null || origin === undefined) return [];
+  const { branch, leafHash } = exit;
+  const { fingerprint } = origin;
+  const path = [...origin.path, branch, index];
+  return [derivation(type, exit.xOnly, { leafHashes: [leafHash], fingerprint, path })];
 }
 
 /** One TAP_BIP32_DERIVATION field (BIP371). */
