@@ -166,15 +166,15 @@ describeNode("the coins of a vault", (node) => {
     await node.miner.mine(1);
   });
 
-  it("are found up to 1,000 indices past the highest that was paid, and not beyond", async () => {
+  it("are found up to `-keypool` indices past the highest that was paid, and not beyond", async () => {
     const vault = testVault({ seed: "far" });
     const { coins } = sight();
     expect(await coins(vault)).toEqual([]);
-    await paid(node, { to: vault, index: 1_000 }, 1_111n);
-    const last = await paid(node, { to: vault, index: 999 }, 2_222n);
+    await paid(node, { to: vault, index: 100 }, 1_111n);
+    const last = await paid(node, { to: vault, index: 99 }, 2_222n);
     expect(await coins(vault)).toEqual([last]);
-    await paid(node, { to: vault, index: 2_000 }, 3_333n);
-    const further = await paid(node, { to: vault, index: 1_999 }, 4_444n);
+    await paid(node, { to: vault, index: 200 }, 3_333n);
+    const further = await paid(node, { to: vault, index: 199 }, 4_444n);
     expect(await coins(vault)).toEqual(inOrder(last, further));
     await node.miner.mine(1);
   });
@@ -292,7 +292,7 @@ describeNode("the coins of a vault, of long ago", (node) => {
     const [both = ""] = descriptorOf(vault.vault).split("#");
     const requests = [RECEIVE, CHANGE].map((branch) => {
       const body = both.replaceAll("<0;1>", String(branch));
-      return { desc: `${body}#${descriptorChecksum(body)}`, timestamp: "now", range: [0, 1_200] };
+      return { desc: `${body}#${descriptorChecksum(body)}`, timestamp: "now", range: [0, 120] };
     });
     // What a node holds that was ended between the import and the rescan: a wallet that knows
     // the addresses, and not what they have.
