@@ -1,4 +1,5 @@
-import { join } from "node:path";
+import { rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { setTimeout as later } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { descriptorChecksum } from "../../policies/bitcoin/descriptor.ts";
@@ -221,6 +222,18 @@ describeNode("the coins of a vault", (node) => {
     expect(await coins(vault)).toEqual(inOrder({ ...mined, height: at }, fresh));
     // Loaded, and not scanned anew.
     expect(events()).toEqual(["vaults watched"]);
+  });
+
+  it("are found again when the wallet was removed", async () => {
+    const vault = testVault({ seed: "removed" });
+    const { coins, events, watch } = sight({ name: "removed" });
+    const coin = await paid(node, { to: vault, index: 0 }, 12_000n);
+    expect(await coins(vault)).toEqual([coin]);
+    await node.rpc.call("unloadwallet", [watch.wallet]);
+    rmSync(join(dirname(node.cookieFile), "wallets", watch.wallet), { recursive: true });
+    await node.miner.mine(1);
+    expect(await coins(vault)).toEqual([{ ...coin, height: await height() }]);
+    expect(events()).toEqual(["vaults watched", "vaults watched"]);
   });
 
   it("and single coins are of one tip, though blocks come between", async () => {
