@@ -44,10 +44,11 @@ export interface WatchOptions {
 }
 
 /**
- * Addresses of each branch, at least. The node goes on by itself to `-keypool` (1,000) addresses
- * past the highest that was paid; a coin beyond is found when the gap before it closes.
+ * The last index watched on each branch, at least. The node itself goes on to `-keypool` addresses
+ * (1,000, where its operator says nothing else) past the highest that was paid. A coin that is
+ * paid beyond that is not seen, then or later.
  */
-const INDEX_LAST = 999;
+const INDEX_LAST = 99;
 /** A rescan reads every block since `since`: seconds on regtest, hours on mainnet. */
 const RESCAN_MS_MAX = 48 * 3_600_000;
 /** How long a question waits for a vault that is only now being added. */

@@ -1,7 +1,7 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Bitcoind, type BitcoindCall, openBitcoind } from "../../signer/node/bitcoind.ts";
 import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
-import { openChain } from "../../signer/node/chain.ts";
+import { type BurialHint, openChain } from "../../signer/node/chain.ts";
 import { describeNode } from "../support/node.ts";
 import { faultOf, paperChain } from "../support/signer-room.ts";
 
@@ -106,6 +106,94 @@ describeNode("the chain view", (node) => {
       height: 0,
     });
     await node.rpc.call("reconsiderblock", [hash]);
+  });
+
+  describe("of a burial", () => {
+    const look = async (...burials: readonly BurialHint[]) =>
+      (await open().view({ outpoints: [], burials })).burials;
+
+    it("tells the depth of a transaction and what it spends, as the tip moves on", async () => {
+      const { txid } = await node.miner.fund(await address(), 8_000n);
+      const nowhere = await node.rpc.call<string>("getbestblockhash");
+      expect(await look({ txid, block: nowhere })).toEqual(new Map());
+      const [block = ""] = await node.miner.mine(1);
+      const { vin } = await node.rpc.call<{ vin: { txid: string; vout: number }[] }>(
+        "getrawtransaction",
+        [txid, true],
+      );
+      const spends = vin.map((input) => `${input.txid}:${input.vout}`);
+      expect(spends).not.toEqual([]);
+      expect(await look({ txid, block })).toEqual(new Map([[txid, { depth: 1, spends }]]));
+      await node.miner.mine(5);
+      const buried = new Map([[txid, { depth: 6, spends }]]);
+      expect(await look({ txid, block })).toEqual(buried);
+      // A wrong hint beside the right one takes nothing away.
+      expect(await look({ txid, block: nowhere }, { txid, block })).toEqual(buried);
+      expect(await look({ txid, block }, { txid, block: nowhere })).toEqual(buried);
+    });
+
+    it("tells of a coinbase that it spends nothing", async () => {
+      const [block = ""] = await node.miner.mine(1);
+      const { tx } = await node.rpc.call<{ tx: string[] }>("getblock", [block]);
+      const [txid = ""] = tx;
+      expect(await look({ txid, block })).toEqual(new Map([[txid, { depth: 1, spends: [] }]]));
+    });
+
+    it("tells nothing of what is not there, and all of what is", async () => {
+      const { txid } = await node.miner.fund(await address(), 8_100n);
+      const [block = ""] = await node.miner.mine(1);
+      const [empty = ""] = await node.miner.mine(1);
+      const unknown = "ef".repeat(32);
+      const found = await look(
+        { txid: unknown, block },
+        { txid: unknown, block: unknown },
+        { txid: "no txid", block },
+        { txid: unknown, block: "no block" },
+        { txid: txid.toUpperCase(), block },
+        { txid, block },
+        { txid, block: empty },
+        { txid, block: unknown },
+      );
+      expect([...found.keys()]).toEqual([txid]);
+      expect(found.get(txid)?.depth).toBe(2);
+    });
+
+    it("tells nothing of a block that was reorganised away, until it is back", async () => {
+      const { txid } = await node.miner.fund(await address(), 8_200n);
+      const [block = ""] = await node.miner.mine(1);
+      await node.rpc.call("invalidateblock", [block]);
+      expect(await look({ txid, block })).toEqual(new Map());
+      // Mined by somebody else, in another block: the old hint is of no use, the new one is.
+      const elsewhere = await address();
+      const [other = ""] = await node.rpc.call<string[]>("generatetoaddress", [2, elsewhere]);
+      expect(await look({ txid, block })).toEqual(new Map());
+      expect((await look({ txid, block: other })).get(txid)?.depth).toBe(2);
+      await node.rpc.call("reconsiderblock", [block]);
+    });
+
+    it("tells the depth at the tip of the view, though blocks come between", async () => {
+      const { txid } = await node.miner.fund(await address(), 8_300n);
+      const [block = ""] = await node.miner.mine(1);
+      const { height } = await open().view({ outpoints: [] });
+      const hint = { outpoints: [], burials: [{ txid, block }] };
+      const view = await open(restless(1).rpc).view(hint);
+      expect(view.height).toBe(height + 1);
+      expect(view.burials.get(txid)?.depth).toBe(2);
+    });
+
+    it("is answered on paper as by the node", async () => {
+      const { txid } = await node.miner.fund(await address(), 8_400n);
+      const [block = ""] = await node.miner.mine(1);
+      const paper = paperChain();
+      const query = { outpoints: [], burials: [{ txid, block }] };
+      const [burial] = (await open().view(query)).burials.values();
+      if (burial === undefined) throw new Error("it is buried");
+      paper.burials.set(txid, { ...burial, block });
+      const wrong = { outpoints: [], burials: [{ txid, block: "00".repeat(32) }] };
+      for (const asked of [query, wrong, { outpoints: [] }]) {
+        expect((await paper.view(asked)).burials).toEqual((await open().view(asked)).burials);
+      }
+    });
   });
 
   it("is answered on paper as by the node, so that tests without a node are honest", async () => {

@@ -1,4 +1,5 @@
-import { join } from "node:path";
+import { rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { setTimeout as later } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { descriptorChecksum } from "../../policies/bitcoin/descriptor.ts";
@@ -166,15 +167,15 @@ describeNode("the coins of a vault", (node) => {
     await node.miner.mine(1);
   });
 
-  it("are found up to 1,000 indices past the highest that was paid, and not beyond", async () => {
+  it("are found up to `-keypool` indices past the highest that was paid, and not beyond", async () => {
     const vault = testVault({ seed: "far" });
     const { coins } = sight();
     expect(await coins(vault)).toEqual([]);
-    await paid(node, { to: vault, index: 1_000 }, 1_111n);
-    const last = await paid(node, { to: vault, index: 999 }, 2_222n);
+    await paid(node, { to: vault, index: 100 }, 1_111n);
+    const last = await paid(node, { to: vault, index: 99 }, 2_222n);
     expect(await coins(vault)).toEqual([last]);
-    await paid(node, { to: vault, index: 2_000 }, 3_333n);
-    const further = await paid(node, { to: vault, index: 1_999 }, 4_444n);
+    await paid(node, { to: vault, index: 200 }, 3_333n);
+    const further = await paid(node, { to: vault, index: 199 }, 4_444n);
     expect(await coins(vault)).toEqual(inOrder(last, further));
     await node.miner.mine(1);
   });
@@ -221,6 +222,18 @@ describeNode("the coins of a vault", (node) => {
     expect(await coins(vault)).toEqual(inOrder({ ...mined, height: at }, fresh));
     // Loaded, and not scanned anew.
     expect(events()).toEqual(["vaults watched"]);
+  });
+
+  it("are found again when the wallet was removed", async () => {
+    const vault = testVault({ seed: "removed" });
+    const { coins, events, watch } = sight({ name: "removed" });
+    const coin = await paid(node, { to: vault, index: 0 }, 12_000n);
+    expect(await coins(vault)).toEqual([coin]);
+    await node.rpc.call("unloadwallet", [watch.wallet]);
+    rmSync(join(dirname(node.cookieFile), "wallets", watch.wallet), { recursive: true });
+    await node.miner.mine(1);
+    expect(await coins(vault)).toEqual([{ ...coin, height: await height() }]);
+    expect(events()).toEqual(["vaults watched", "vaults watched"]);
   });
 
   it("and single coins are of one tip, though blocks come between", async () => {
@@ -292,7 +305,7 @@ describeNode("the coins of a vault, of long ago", (node) => {
     const [both = ""] = descriptorOf(vault.vault).split("#");
     const requests = [RECEIVE, CHANGE].map((branch) => {
       const body = both.replaceAll("<0;1>", String(branch));
-      return { desc: `${body}#${descriptorChecksum(body)}`, timestamp: "now", range: [0, 1_200] };
+      return { desc: `${body}#${descriptorChecksum(body)}`, timestamp: "now", range: [0, 120] };
     });
     // What a node holds that was ended between the import and the rescan: a wallet that knows
     // the addresses, and not what they have.
