@@ -47,7 +47,7 @@ function moving({ from, to, pays }: Parts, evidence: EvidenceFacts): readonly Pu
   if (from.length !== 1) return NONE;
   switch (kindsOf(from)) {
     case "user":
-      return ofUser({ to, pays }, evidence);
+      return ofUser({ from, to, pays }, evidence);
     case "treasury":
       return ofTreasury({ to, pays });
     default:
@@ -65,7 +65,7 @@ function oneUser(to: readonly VaultFlow[]): boolean {
 }
 
 /** All coins are of one user's vault. */
-function ofUser({ to, pays }: Omit<Parts, "from">, { funding }: EvidenceFacts): readonly Purpose[] {
+function ofUser({ from, to, pays }: Parts, { funding }: EvidenceFacts): readonly Purpose[] {
   const kinds = kindsOf(to);
   if (pays) {
     // What the vault holds beyond its claim may go to the treasury in the same transaction.
@@ -74,7 +74,8 @@ function ofUser({ to, pays }: Omit<Parts, "from">, { funding }: EvidenceFacts): 
   }
   if (kinds === "treasury") return COLLECTS;
   if (kinds === "escrow") return LOCKS;
-  return oneUser(to) ? MOVES : NONE;
+  // Who moves to another vault takes all that is spent along.
+  return oneUser(to) && from.every(({ outSats }) => outSats === 0n) ? MOVES : NONE;
 }
 
 /** All coins are of the treasury. */

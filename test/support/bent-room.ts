@@ -1,7 +1,8 @@
 /** A bent spend put to a whole guard, with the policy, vault, history and chain that it was built on. */
+import { IntentError, readIntent } from "../../policies/intent.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
-import type { SignOutcome } from "../../signer/signer.ts";
+import type { SignOutcome, SignRequest } from "../../signer/signer.ts";
 import { openRoom, requestOf, type SignerRoom } from "./signer-room.ts";
 import { recipient, type Spend } from "./spend.ts";
 
@@ -16,14 +17,14 @@ export async function askBent({
   curve,
   spend,
 }: BentRequest): Promise<{ readonly room: SignerRoom; readonly outcome: SignOutcome }> {
-  const { policy, vault, history, chain } = spend.case;
+  const { policy, vault, parties, history, chain } = spend.case;
   const room = await openRoom({
     folder,
     curve,
     bend: (parts) => ({
       ...parts,
       policy,
-      vaults: { ...parts.vaults, byId: () => vault },
+      vaults: { ...parts.vaults, byId: (id) => parties.find((party) => party.id === id) ?? vault },
       journal: {
         ...parts.journal,
         claim: (request, decide) => parts.journal.claim(request, () => decide(history)),
@@ -52,11 +53,16 @@ export function traces({ journal }: SignerRoom): Readonly<Record<string, number>
 }
 
 /** An intent whose outputs have no address cannot travel: another honest payment stands in for it. */
-function asFarAsWritable(spend: Spend) {
-  try {
-    return requestOf(spend);
-  } catch {
-    const outputs = spend.intent.outputs.map((output) => ({ ...output, script: recipient(9) }));
-    return requestOf({ ...spend, intent: { ...spend.intent, outputs } });
+function asFarAsWritable(spend: Spend): SignRequest {
+  const outputs = spend.intent.outputs.map((output) => ({ ...output, script: recipient(9) }));
+  for (const intent of [spend.intent, { ...spend.intent, outputs }]) {
+    try {
+      const request = requestOf({ ...spend, intent });
+      readIntent(request.intent);
+      return request;
+    } catch (error) {
+      if (!(error instanceof IntentError)) throw error;
+    }
   }
+  return requestOf({ ...spend, intent: { ...spend.intent, outputs: [] } });
 }
