@@ -1,6 +1,6 @@
 /** The disk that dies or fails (disk-shim.c), and programs bundled so that they start quickly. */
 import { spawn, spawnSync } from "node:child_process";
-import { openSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RealPart } from "./real-part.ts";
 
@@ -111,25 +111,6 @@ export function startProgram({ program, args, disk, onLine }: RunOptions): Run {
   };
 }
 
-/** Gives the shim of this process a new plan; throws where there is no shim. */
-export function planDisk(plan: string): void {
-  if (!shimSays(plan)) throw new Error("this process has no disk shim");
-}
-
-/** Whether the planned call has come. */
-export function diskWasHit(): boolean {
-  return shimSays("hit");
-}
-
-function shimSays(word: string): boolean {
-  try {
-    openSync(`/ballast-disk/${word}`, "r");
-    return false;
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EEXIST";
-  }
-}
-
 /** One recorded call; `say` is a write to stdout, which is no boundary. */
 export interface DiskCall {
   readonly kind: "create" | "empty" | "write" | "sync" | "cut" | "rename" | "unlink" | "say";
@@ -147,6 +128,11 @@ export function readRecord(file: string): readonly DiskCall[] {
     .filter((line) => line !== "")
     .map((line) => {
       const [kind, path = "", at, data = ""] = line.split("\t");
-      return { kind: kind as DiskCall["kind"], path, at: Number(at), data: Buffer.from(data, "hex") };
+      return {
+        kind: kind as DiskCall["kind"],
+        path,
+        at: Number(at),
+        data: Buffer.from(data, "hex"),
+      };
     });
 }

@@ -6,9 +6,15 @@
  */
 import { cpSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { diskWasHit, planDisk } from "./disk-shim.ts";
+import { diskWasHit, planDisk } from "./disk-plan.ts";
 import { inlineCurve } from "./inline-curve.ts";
-import { type LifePlan, live, openWholeSigner, readLifePlan, type WholeSigner } from "./whole-signer.ts";
+import {
+  type LifePlan,
+  live,
+  openWholeSigner,
+  readLifePlan,
+  type WholeSigner,
+} from "./whole-signer.ts";
 
 export interface FaultReport {
   readonly disk: string;

@@ -9,7 +9,17 @@ import { RECEIVE } from "../../policies/vault.ts";
 import { chargesOf } from "../../policies/velocity.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import { lspKeyFile, registrationOf } from "./signer-room.ts";
-import { HEIGHT, honest, NOW, POLICY, recipient, type Spend, USER_VAULT } from "./spend.ts";
+import {
+  type CoinPlan,
+  HEIGHT,
+  honest,
+  NOW,
+  POLICY,
+  recipient,
+  type Spend,
+  type SpendOptions,
+  USER_VAULT,
+} from "./spend.ts";
 import {
   type LifePlan,
   openWholeSigner,
@@ -39,20 +49,20 @@ const WIDE = {
  * `life` makes the coins and payees its own.
  */
 export function planOfLife(life: number): LifePlan {
-  const at = life * 3;
-  const one = { coins: [{ branch: RECEIVE, index: at }] };
+  const coin = (n: number): CoinPlan => ({ branch: RECEIVE, index: life * 3 + n });
+  const one = { coins: [coin(0)] };
   return planOf([
     withdrawal(`first of ${life}`, one),
-    withdrawal(`rival of ${life}`, { ...one, payments: [{ script: recipient(7), sats: 2_000_000n }] }),
-    withdrawal(`second of ${life}`, {
-      psbtVersion: 2,
-      coins: [1, 2].map((more) => ({ branch: RECEIVE, index: at + more })),
+    withdrawal(`rival of ${life}`, {
+      ...one,
+      payments: [{ script: recipient(7), sats: 2_000_000n }],
     }),
+    withdrawal(`second of ${life}`, { psbtVersion: 2, coins: [coin(1), coin(2)] }),
     withdrawal(`first of ${life}`, { ...one, psbtVersion: 2 }),
   ]);
 }
 
-function withdrawal(reference: string, options: Parameters<typeof honest>[0]): Spend {
+function withdrawal(reference: string, options: SpendOptions): Spend {
   return honest({ ...options, bend: { intent: (content) => ({ ...content, reference }) } });
 }
 

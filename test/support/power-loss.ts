@@ -25,6 +25,13 @@ interface Entry {
   readonly apply: (names: Map<string, Inode>) => void;
 }
 
+/** A disk under way: names as processes see them, names that are safe, and what lies between. */
+interface Disk {
+  readonly names: Map<string, Inode>;
+  readonly safe: Map<string, Inode>;
+  entries: Entry[];
+}
+
 /** The folder after the first `count` calls and a power cut. */
 export function imageAfter(
   born: Image,
@@ -34,33 +41,39 @@ export function imageAfter(
 ): Image {
   const names = new Map<string, Inode>();
   for (const [path, durable] of born) names.set(path, { durable, pending: [] });
-  const safe = new Map(names);
-  let entries: Entry[] = [];
-  const rename = (entry: Entry) => {
-    entry.apply(names);
-    entries.push(entry);
-  };
-  for (const call of calls.slice(0, count)) {
-    const { kind, path } = call;
-    const inode = names.get(path);
-    if (kind === "sync" && inode === undefined) {
-      // A folder: its names are safe now.
-      for (const { apply } of entries.filter(({ folder }) => folder === path)) apply(safe);
-      entries = entries.filter(({ folder }) => folder !== path);
-    } else if (kind === "sync" && inode !== undefined) {
-      inode.durable = inode.pending.reduce(changed, inode.durable);
-      inode.pending = [];
-    } else if (kind === "rename" || kind === "unlink" || inode === undefined) {
-      if (kind !== "say") rename(entryOf(call, inode ?? { durable: EMPTY, pending: [] }));
-    } else inode.pending.push(call);
-  }
-  for (const { apply } of entries) if (survives()) apply(safe);
+  const disk: Disk = { names, safe: new Map(names), entries: [] };
+  for (const call of calls.slice(0, count)) apply(disk, call);
+  for (const entry of disk.entries) if (survives()) entry.apply(disk.safe);
   return new Map(
-    [...safe].map(([path, { durable, pending }]) => [
+    [...disk.safe].map(([path, { durable, pending }]) => [
       path,
       pending.filter(() => survives()).reduce(changed, durable),
     ]),
   );
+}
+
+function apply(disk: Disk, call: DiskCall): void {
+  if (call.kind === "say") return;
+  const inode = disk.names.get(call.path);
+  if (call.kind === "sync") sync(disk, call.path, inode);
+  else if (inode !== undefined && ["write", "cut", "empty"].includes(call.kind)) {
+    inode.pending.push(call);
+  } else {
+    const entry = entryOf(call, inode ?? { durable: EMPTY, pending: [] });
+    entry.apply(disk.names);
+    disk.entries.push(entry);
+  }
+}
+
+/** What is no file is a folder: its names are safe then. */
+function sync(disk: Disk, path: string, inode: Inode | undefined): void {
+  if (inode !== undefined) {
+    inode.durable = inode.pending.reduce(changed, inode.durable);
+    inode.pending = [];
+    return;
+  }
+  for (const entry of disk.entries.filter(({ folder }) => folder === path)) entry.apply(disk.safe);
+  disk.entries = disk.entries.filter(({ folder }) => folder !== path);
 }
 
 const EMPTY = Buffer.alloc(0);
