@@ -24,6 +24,8 @@ export interface Afterlife {
   readonly broken: readonly string[];
   /** Signatures that were said to have left before the end. */
   readonly released: number;
+  /** What is signed now that everything has been asked again. */
+  readonly signed: readonly PlannedRequest[];
 }
 
 /** Opens the signer anew, looks at its memory, and asks everything of the plan again, twice. */
@@ -32,8 +34,10 @@ export async function inspect(options: {
   readonly plan: LifePlan;
   /** What the signer said in its life. */
   readonly lines: readonly string[];
+  /** What was signed in lives before this one, and stays counted. */
+  readonly before?: readonly PlannedRequest[];
 }): Promise<Afterlife> {
-  const { folder, plan, lines } = options;
+  const { folder, plan, lines, before: earlier = [] } = options;
   const broken: string[] = [];
   const say = (fault: string) => void broken.push(fault);
   const released = releasedOf(lines, plan, say);
@@ -42,8 +46,10 @@ export async function inspect(options: {
   try {
     signer = openWholeSigner({ folder, plan, curve });
   } catch (error) {
-    return { broken: [`does not open: ${String(error)}`], released: released.length };
+    const fault = `does not open: ${String(error)}`;
+    return { broken: [fault], released: released.length, signed: [] };
   }
+  let signed: readonly PlannedRequest[] = [];
   try {
     const before = memoryOf(signer);
     checkLog(signer, { folder, anchor: mark }, say);
@@ -61,12 +67,13 @@ export async function inspect(options: {
     }
     const after = memoryOf(signer);
     checkClaims(after, say);
-    checkCharges([...again.keys()], plan, after, say);
+    signed = [...again.keys()].flatMap((i) => plan.requests[i] ?? []);
+    checkCharges([...earlier, ...signed], after, say);
     checkLog(signer, { folder, anchor: readMirror(placesIn(folder).mirror) }, say);
   } finally {
     await signer.close();
   }
-  return { broken, released: released.length };
+  return { broken, released: released.length, signed };
 }
 
 type Say = (fault: string) => void;
@@ -202,10 +209,12 @@ async function askAll(
   say: Say,
 ): Promise<ReadonlyMap<number, string>> {
   const answers = new Map<number, string>();
+  const owner = signer.journal.database.prepare<[string], { intent: string }>(
+    "SELECT intent FROM outpoints WHERE outpoint = ?",
+  );
   for (const [i, request] of plan.requests.entries()) {
     const outcome = await signer.ask(request);
-    const { owners } = memoryOf(signer);
-    const own = request.outpoints.every((outpoint) => owners.get(outpoint) === request.id);
+    const own = request.outpoints.every((outpoint) => owner.get(outpoint)?.intent === request.id);
     if (own !== (outcome.kind === "signed")) say(`request ${i} is ${outcome.kind} after all`);
     if (outcome.kind === "signed") answers.set(i, hex(outcome.psbt));
   }
@@ -213,13 +222,8 @@ async function askAll(
 }
 
 /** When everything has been asked, the windows hold exactly what was signed, each spend once. */
-function checkCharges(
-  indices: readonly number[],
-  plan: LifePlan,
-  { charges }: Memory,
-  say: Say,
-): void {
-  const due = dueOf(indices.flatMap((i) => plan.requests[i] ?? []));
+function checkCharges(signed: readonly PlannedRequest[], { charges }: Memory, say: Say): void {
+  const due = dueOf(signed);
   for (const [account, sats] of charges) {
     const expected = due.get(account) ?? 0n;
     if (sats !== expected) say(`${account} counts ${sats} where ${expected} was signed`);

@@ -66,7 +66,7 @@ function withdrawal(reference: string, options: SpendOptions): Spend {
   return honest({ ...options, bend: { intent: (content) => ({ ...content, reference }) } });
 }
 
-export function planOf(spends: readonly Spend[]): LifePlan {
+function planOf(spends: readonly Spend[]): LifePlan {
   return {
     policy: WIDE,
     height: HEIGHT,
