@@ -140,13 +140,16 @@ export function openJournalFile(options: JournalOptions): Database.Database {
 }
 
 function openDatabase(file: string): Database.Database {
+  let db: Database.Database | null = null;
   try {
-    const db = new Database(file, { fileMustExist: true, timeout: 0 });
+    db = new Database(file, { fileMustExist: true, timeout: 0 });
     durable(db);
     // Takes the lock now, not at the first claim: two signers on one journal are two memories.
     db.prepare("UPDATE state SET paused = paused").run();
     return db;
   } catch (error) {
+    // A disk that fails here may be well again soon: the lock must not outlive the fault.
+    db?.close();
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
     if (code.startsWith("SQLITE_BUSY")) {
       throw new JournalError("in-use", `journal ${file} is open in another process`, {

@@ -127,8 +127,11 @@ export async function openRoom(options: RoomOptions): Promise<SignerRoom> {
 }
 
 /** A key file with the seed of `USER_VAULT`'s LSP, whose account `@scure/bip32` derived. */
-function lspKeyFile(folder: string, seed = "first/lsp"): string {
-  const file = join(folder, `${seed.replace("/", "-")}.key.json`);
+export function lspKeyFile(
+  folder: string,
+  seed = "first/lsp",
+  file = join(folder, `${seed.replace("/", "-")}.key.json`),
+): string {
   if (!existsSync(file)) {
     const content = {
       format: "ballast/software-key@1",
