@@ -205,7 +205,7 @@ export function deepTree(): Uint8Array {
   return concat(depths.map((depth) => Uint8Array.of(depth, 0xc0, 0)));
 }
 
-export function deepTrees(): Psbt {
+function deepTrees(): Psbt {
   const trees = 250;
   const whole = deepTree();
   const psbt = skeleton(1, trees);

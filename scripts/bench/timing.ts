@@ -46,7 +46,7 @@ function scavenge(): void {
   collect({ type: "minor" });
 }
 
-export function rest(ms = REST_MS): Promise<void> {
+function rest(ms = REST_MS): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms);
   });
