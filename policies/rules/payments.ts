@@ -134,13 +134,20 @@ function externals(
   return facts.outputs.flatMap((output, i) => (output.coin === null ? check(output, i) : []));
 }
 
+/** More would be cut off anyway; and writing a Taproot address takes a step on the curve. */
+const WORDS_MAX = 5;
+
 /** As a person would say it: amounts and addresses. */
 function words(
   outputs: readonly { readonly script: Uint8Array; readonly sats: bigint }[],
   network: Network,
 ): string {
   if (outputs.length === 0) return "nobody";
-  return outputs
-    .map(({ script, sats }) => `${sats} sat to ${addressOf(script, network) ?? hex(script)}`)
-    .join(", ");
+  const rest = outputs.length - WORDS_MAX;
+  return [
+    ...outputs
+      .slice(0, WORDS_MAX)
+      .map(({ script, sats }) => `${sats} sat to ${addressOf(script, network) ?? hex(script)}`),
+    ...(rest > 0 ? [`${rest} more`] : []),
+  ].join(", ");
 }

@@ -11,7 +11,8 @@ import { spendFacts } from "../../policies/facts.ts";
 import type { VaultScripts } from "../../policies/vault.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import type { Key, Signer } from "../../signer/signer.ts";
-import type { FreshSpend, Ground, SignerParts } from "./ground.ts";
+import type { ChainSource, Ground } from "./ground.ts";
+import type { FreshSpend } from "./house.ts";
 import { BenchError, measured } from "./result.ts";
 import { type StageTimes, stopwatch } from "./stages.ts";
 import { timed } from "./timing.ts";
@@ -36,7 +37,7 @@ export interface CountedSigner {
 export async function countedSigner(
   { ground, curve }: { readonly ground: Ground; readonly curve: CurvePool },
   seat: Seat,
-  chain: SignerParts["chain"],
+  chain: ChainSource,
 ): Promise<CountedSigner> {
   const watch = stopwatch();
   let calls = 0;

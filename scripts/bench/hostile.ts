@@ -200,7 +200,7 @@ function leaves(count: number, depth: number): Uint8Array {
 }
 
 /** The longest chain that BIP371 allows, complete: two leaves at the bottom, one a level above. */
-function deepTree(): Uint8Array {
+export function deepTree(): Uint8Array {
   const depths = [128, ...Array.from({ length: 128 }, (_, i) => 128 - i)];
   return concat(depths.map((depth) => Uint8Array.of(depth, 0xc0, 0)));
 }

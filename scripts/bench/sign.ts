@@ -3,11 +3,11 @@
  * same PSBTs and beside the bare curve operations, all in one run and in turn. Each iteration has
  * coins, a PSBT and an intent of its own: a signature from a memory would end the bench.
  */
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { type CurvePool, openCurvePool } from "../../signer/curve.ts";
 import { bareCurve, countedSigner, nodeWallet, SEATS, type Seat } from "./contenders.ts";
-import { type FreshSpend, type Ground, openGround } from "./ground.ts";
+import { type Ground, openGround } from "./ground.ts";
 import { refusalRow, timeRefusals } from "./hostile.ts";
+import type { FreshSpend } from "./house.ts";
 import {
   type Aim,
   aimAtMost,
@@ -25,8 +25,8 @@ import {
   growthExponent,
   interleaved,
   quantile,
-  rest,
   summarised,
+  watchLoop,
 } from "./timing.ts";
 
 export const signBench: Bench = {
@@ -55,8 +55,6 @@ const ORDER = [...SIZES].sort((a, b) => b - a);
 /** Rounds with 250 inputs in which the main thread's delays are watched. */
 const LAG_ROUNDS = 10;
 const LAG_WARM_UP = 3;
-const LAG_RESOLUTION_MS = 1;
-const LAG_REST_MS = 10;
 
 const AIMS = {
   nodeRatio: 1,
@@ -255,16 +253,11 @@ async function loopLag(ground: Ground, curve: CurvePool): Promise<readonly LagRo
   for (const [round, spend] of (await ground.spends(rounds)).entries()) {
     let request = spend;
     for (const seat of SEATS) {
-      const delays = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
-      // A delay counts when the timer fires after it: so the watch begins and ends at rest.
-      delays.enable();
-      await rest(LAG_REST_MS);
-      delays.reset();
+      const watch = await watchLoop();
+      let lag = 0;
       const { psbt } = await signers[seat].sign(request, async () => {
-        await rest(LAG_REST_MS);
-        delays.disable();
+        lag = await watch.end();
       });
-      const lag = delays.max / 1e6 - LAG_RESOLUTION_MS;
       if (round >= LAG_WARM_UP) worst[seat] = Math.max(worst[seat], lag);
       request = { ...request, psbt };
     }

@@ -1,4 +1,5 @@
 /** Contenders in turn, round by round, so that whatever slows the machine slows them alike. */
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
@@ -45,10 +46,33 @@ function scavenge(): void {
   collect({ type: "minor" });
 }
 
-export function rest(ms = REST_MS): Promise<void> {
+function rest(ms = REST_MS): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms);
   });
+}
+
+export interface LoopWatch {
+  /** The longest time in milliseconds that the main thread kept a timer waiting. */
+  readonly end: () => Promise<number>;
+}
+
+const LAG_RESOLUTION_MS = 1;
+const LAG_REST_MS = 10;
+
+/** A delay counts when the timer fires after it: so the watch begins and ends at rest. */
+export async function watchLoop(): Promise<LoopWatch> {
+  const delays = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
+  delays.enable();
+  await rest(LAG_REST_MS);
+  delays.reset();
+  return {
+    end: async () => {
+      await rest(LAG_REST_MS);
+      delays.disable();
+      return delays.max / 1e6 - LAG_RESOLUTION_MS;
+    },
+  };
 }
 
 export interface Timed<Value> {

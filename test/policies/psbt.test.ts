@@ -1,6 +1,5 @@
 import { base64 } from "@scure/base";
 import fc from "fast-check";
-import * as ecc from "tiny-secp256k1";
 import { describe, expect, it } from "vitest";
 import { fromHex, hex } from "../../policies/bitcoin/hash.ts";
 import {
@@ -20,7 +19,7 @@ import type { Tx } from "../../policies/bitcoin/transaction.ts";
 import { concat, size, sized, u8, u32, u64 } from "../../policies/bitcoin/wire.ts";
 import { decide } from "../../policies/decide.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import { isSats } from "../../policies/money.ts";
+import { gateRead, scureDisagreement } from "../support/gate-opinions.ts";
 import { scureObjection } from "../support/second-opinion.ts";
 import { honest, type Maps, onInput, onOutput, recipient, USER_VAULT } from "../support/spend.ts";
 
@@ -433,12 +432,11 @@ describe("hostile bytes", () => {
     let compared = 0;
     fc.assert(
       fc.property(fc.oneof(mutated([V0.bytes, V2.bytes]), patchwork(KNOWN_TYPES)), (bytes) => {
-        if (faultOf(bytes) !== null || !comparable(readPsbt(bytes))) return;
+        const psbt = gateRead(bytes);
+        if (psbt === null) return;
         compared += 1;
-        const objection = scureObjection(bytes);
-        if (objection !== null && !LEFT_TO_THE_LAW.test(objection)) {
-          objections.set(objection, hex(bytes));
-        }
+        const found = scureDisagreement(psbt, bytes);
+        if (found !== null && found.known === null) objections.set(found.says, hex(bytes));
       }),
       { numRuns: 4_000 },
     );
@@ -446,75 +444,6 @@ describe("hostile bytes", () => {
     expect(compared).toBeGreaterThan(100);
   });
 });
-
-/** What scure judges while it reads, and Ballast by its rules utxo-consistent and tx-version. */
-const LEFT_TO_THE_LAW = /witnessUtxo different from nonWitnessUtxo|sintView/;
-
-/**
- * Whether scure's refusal would say something about the form. The gate does no curve work, so keys
- * off the curve pass it; leaf versions and amounts are for rules; and scure gives meaning to fields of later
- * BIPs, which the gate keeps.
- */
-function comparable({ global, inputs, outputs, tx }: Psbt): boolean {
-  const keys = [
-    ...global.map(({ type, keyData }) => (type === GLOBAL.XPUB ? keyData.subarray(45) : null)),
-    ...inputs.flat().flatMap(({ type, keyData, value }) => {
-      if (type === IN.TAP_INTERNAL_KEY) return [value];
-      if (type === IN.TAP_LEAF_SCRIPT) return [keyData.subarray(1, 33)];
-      if (type === IN.TAP_SCRIPT_SIG) return [keyData.subarray(0, 32)];
-      return KEYED_INPUTS.has(type)
-        ? pointsOf(concat([keyData, MUSIG.has(type) ? value : NONE]))
-        : [];
-    }),
-    ...outputs.flat().flatMap(({ type, keyData, value }) => {
-      if (type === OUT.TAP_INTERNAL_KEY) return [value];
-      const own = type === OUT.MUSIG2_PARTICIPANT_PUBKEYS ? value : NONE;
-      return KEYED_OUTPUTS.has(type) ? pointsOf(concat([keyData, own])) : [];
-    }),
-  ];
-  const known = (map: readonly PsbtField[], types: Readonly<Record<string, number>>) =>
-    map.every(({ type }) => Object.values(types).includes(type) || type >= 0x40);
-  const versions = inputs
-    .flat()
-    .filter(({ type }) => type === IN.TAP_LEAF_SCRIPT)
-    .every(({ keyData, value }) => value.at(-1) === ((keyData[0] ?? 0) & 0xfe));
-  return (
-    versions &&
-    tx.outputs.every(({ sats }) => isSats(sats)) &&
-    known(global, GLOBAL) &&
-    inputs.every((map) => known(map, IN)) &&
-    outputs.every((map) => known(map, OUT)) &&
-    keys.every((key) => key === null || isOnCurve(key))
-  );
-}
-
-const NONE = new Uint8Array(0);
-const MUSIG: ReadonlySet<number> = new Set([IN.MUSIG2_PARTICIPANT_PUBKEYS, IN.MUSIG2_PUB_NONCE]);
-const KEYED_INPUTS: ReadonlySet<number> = new Set([
-  IN.PARTIAL_SIG,
-  IN.BIP32_DERIVATION,
-  IN.TAP_BIP32_DERIVATION,
-  IN.MUSIG2_PARTICIPANT_PUBKEYS,
-  IN.MUSIG2_PUB_NONCE,
-  IN.MUSIG2_PARTIAL_SIG,
-]);
-const KEYED_OUTPUTS: ReadonlySet<number> = new Set([
-  OUT.BIP32_DERIVATION,
-  OUT.TAP_BIP32_DERIVATION,
-  OUT.MUSIG2_PARTICIPANT_PUBKEYS,
-]);
-
-/** The keys in a row of compressed ones, or the one key that the bytes are. */
-function pointsOf(bytes: Uint8Array): readonly Uint8Array[] {
-  if (bytes.length === 32 || bytes.length === 65) return [bytes];
-  return Array.from({ length: Math.floor(bytes.length / 33) }, (_, i) =>
-    bytes.subarray(33 * i, 33 * i + 33),
-  );
-}
-
-function isOnCurve(key: Uint8Array): boolean {
-  return key.length === 32 ? ecc.isXOnlyPoint(key) : ecc.isPoint(key);
-}
 
 type Mutation =
   | { readonly kind: "flip"; readonly at: number; readonly bit: number }

@@ -167,7 +167,7 @@ describe("a history that does not fit the policy", () => {
   it("is not taken for an empty window", () => {
     const { case: spend } = honest(withdrawal({ windows: [{ hours: 1, sats: 2_001_800 }] }));
     const history = { ...spend.history, charged: new Map() };
-    expect(() => decide({ ...spend, history })).toThrow();
+    expect(() => decide({ ...spend, history })).toThrow(/BUG/);
   });
 });
 

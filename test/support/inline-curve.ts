@@ -2,23 +2,29 @@
 import * as ecc from "tiny-secp256k1";
 import { readPsbt } from "../../policies/bitcoin/psbt.ts";
 import { verifies } from "../../policies/bitcoin/schnorr.ts";
+import { evidenceFacts } from "../../policies/evidence.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import { readVault, type VaultScripts, vaultScripts } from "../../policies/vault.ts";
+import {
+  readVault,
+  type VaultDocument,
+  type VaultScripts,
+  vaultScripts,
+} from "../../policies/vault.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 
 /** Answers as the workers of `openCurvePool` do; signatures are made without random aux bytes. */
 export function inlineCurve(): CurvePool {
   const known = new Map<string, VaultScripts>();
+  const scriptsOf = (document: VaultDocument) => {
+    const id = JSON.stringify(document);
+    const found = known.get(id) ?? vaultScripts(readVault(document));
+    known.set(id, found);
+    return found;
+  };
   return {
-    facts: async (psbt, vaults) => {
-      const scripts = vaults.map((document) => {
-        const id = JSON.stringify(document);
-        const found = known.get(id) ?? vaultScripts(readVault(document));
-        known.set(id, found);
-        return found;
-      });
-      return spendFacts(readPsbt(psbt), scripts);
-    },
+    facts: async (psbt, vaults) => spendFacts(readPsbt(psbt), vaults.map(scriptsOf)),
+    evidence: async (evidence, vaults, context) =>
+      evidenceFacts(evidence, vaults.map(scriptsOf), context),
     sign: async (jobs) =>
       jobs.map(({ secret, tweak, message }) => {
         const key = ecc.privateAdd(secret, tweak);

@@ -104,11 +104,13 @@ export function openWholeSigner(options: {
       },
     },
     chain: {
-      view: async (outpoints) => ({
+      view: async ({ outpoints }) => ({
         height: plan.height,
         tip: "00".repeat(32),
         medianTime: plan.now / 1000,
         coins: new Map(outpoints.map((id) => [id, coins.get(id) ?? { kind: "missing" }])),
+        vaults: new Map(),
+        burials: new Map(),
       }),
       close: () => undefined,
     },
