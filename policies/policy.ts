@@ -132,6 +132,13 @@ export const policySchema = z.strictObject({
         .max(20),
     })
     .optional(),
+  /** How this very document may change; see amendment.ts. */
+  changes: z
+    .strictObject({
+      /** How long an announced loosening waits: on the signer's clock, and six blocks an hour. */
+      loosening_hours: z.int().min(0).max(8_760),
+    })
+    .optional(),
   /** A purpose that is not here is not signed for. */
   purposes: z
     .strictObject({
@@ -145,6 +152,9 @@ export const policySchema = z.strictObject({
 });
 
 export type PolicyDocument = z.input<typeof policySchema>;
+
+/** Who says nothing about changes means the careful thing: a day to notice a loosening. */
+export const LOOSENING_HOURS = 24;
 
 export interface Policy {
   readonly name: string;
@@ -165,6 +175,8 @@ export interface Policy {
   readonly bumps: number;
   /** Null when the document names none. */
   readonly quorum: Quorum | null;
+  /** How long an announced loosening of this policy waits. */
+  readonly looseningHours: number;
   readonly purposes: Readonly<Partial<Record<Purpose, PurposeLimits>>>;
   /** 32 bytes in hex over the document's content: which law was in force. */
   readonly hash: string;
@@ -258,6 +270,7 @@ export function readPolicy(value: unknown): Policy {
     feeWindows: fees.windows,
     bumps: fees.bumps,
     quorum,
+    looseningHours: parsed.data.changes?.loosening_hours ?? LOOSENING_HOURS,
     purposes: allowed,
     hash: hex(taggedHash("ballast/policy@1", new TextEncoder().encode(canonical(value)))),
   };
@@ -286,7 +299,7 @@ function quorumFrom(
 }
 
 /** JSON with sorted keys: two files that say the same have the same hash. */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   if (typeof value === "object" && value !== null) {
     const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
