@@ -33,6 +33,7 @@ import type { Vaults } from "./vaults.ts";
 
 export interface GuardParts {
   readonly name: string;
+  /** The policy in force; read anew for each spend, for an amendment may have come into force. */
   readonly policy: Policy;
   readonly key: Key;
   readonly journal: Journal;
@@ -46,7 +47,7 @@ export interface GuardParts {
 
 /** A Signer that judges every request by its own law before its key is asked. */
 export function guard(parts: GuardParts): Signer {
-  const { name, policy, journal, vaults, curve } = parts;
+  const { name, journal, vaults, curve } = parts;
   /** The same request at the same time is one request, and the same hashes are signed once. */
   const requests = new Map<string, Promise<SignOutcome>>();
   const turns = openTurns(TURNS);
@@ -65,6 +66,7 @@ export function guard(parts: GuardParts): Signer {
     const facts = await curve.facts(bytes, documentsOf(intent), { inputs });
     // Asked last, so that nothing but this one answer stands between the chain and the claim.
     const chain = await chainView(parts, psbt.tx.inputs.map(outpoint));
+    const { policy } = parts;
     const request = claimRequest(facts, intent, policy, chain, parts.now());
     const decision = journal.claim(request, (history) =>
       decide({ facts, intent, policy, vault, history, chain }),
@@ -119,13 +121,13 @@ export function guard(parts: GuardParts): Signer {
 
   /** The last look before anything leaves: a pause stops what was under way, too. */
   function release(psbt: Psbt, facts: SpendFacts, signatures: readonly Uint8Array[]): SignOutcome {
-    if (!journal.paused()) return signed(psbt, facts, policy, signatures);
+    if (!journal.paused()) return signed(psbt, facts, parts.policy, signatures);
     return { kind: "held", violations: [PAUSED] };
   }
 
   return {
     name,
-    role: policy.role,
+    role: parts.policy.role,
     sign: async (asked) => {
       // Private copies: what was judged is what is signed, whoever still holds the buffer.
       const bytes = Uint8Array.from(asked.psbt);

@@ -32,6 +32,11 @@ export interface Journal {
   readonly record: (answer: Answer) => readonly Uint8Array[];
   /** The digest under which this very request was answered; a pause stops its release, not this. */
   readonly answered: (request: string) => string | null;
+  /** Advances clock and height, as a claim does, and says where they are. */
+  readonly advance: (reading: Reading) => Moment;
+  readonly moment: () => Moment;
+  /** Every claim with its charges, the oldest first. */
+  readonly claims: () => readonly Claim[];
   readonly paused: () => boolean;
   /** Pulls the kill switch; pulled again it stays as it is. */
   readonly pause: () => void;
@@ -45,17 +50,27 @@ export interface Journal {
   readonly close: () => void;
 }
 
-export interface ClaimRequest {
+/** What the machine's clock and the signer's node say. */
+export interface Reading {
+  /** Wall clock in milliseconds, and the chain view's height and median time. */
+  readonly wall: number;
+  readonly height: number;
+  readonly medianTimeMs: number;
+}
+
+/** The journal's own clock and height, which never fall. */
+export interface Moment {
+  readonly clock: number;
+  readonly height: number;
+}
+
+export interface ClaimRequest extends Reading {
   /** What will be claimed if approved; clock and height are the journal's to say. */
   readonly spend: Omit<Claim, "at" | "height" | "anchor">;
   /** Hash of the policy in force. */
   readonly policy: string;
   /** The windows that the policy holds the spend against. */
   readonly bounds: readonly Pick<Bound, "account" | "hours">[];
-  /** Wall clock in milliseconds, and the chain view's height and median time. */
-  readonly wall: number;
-  readonly height: number;
-  readonly medianTimeMs: number;
 }
 
 export interface Answer {
@@ -88,6 +103,7 @@ export function openJournal(options: JournalOptions): Journal {
     pause: db.prepare("UPDATE state SET paused = 1, pauses = pauses + 1 WHERE paused = 0"),
     resume: db.prepare("UPDATE state SET paused = 0 WHERE paused = 1 AND pauses = ?"),
     byIntent: db.prepare<[string], ClaimRow>("SELECT * FROM claims WHERE intent = ?"),
+    claims: db.prepare<[], ClaimRow>("SELECT * FROM claims ORDER BY at, height, rowid"),
     owner: db.prepare<[string], { intent: string }>(
       "SELECT intent FROM outpoints WHERE outpoint = ?",
     ),
@@ -154,6 +170,12 @@ export function openJournal(options: JournalOptions): Journal {
     const row = statements.state.get();
     if (row === undefined) throw new JournalError("damaged", `journal ${file} has lost its state`);
     return row;
+  }
+
+  function nextMoment({ wall, height: seen, medianTimeMs }: Reading): Moment {
+    const before = state();
+    const clock = nextClock({ before: Number(before.clock), wall, medianTime: medianTimeMs });
+    return { clock, height: Math.max(Number(before.height), seen) };
   }
 
   function historyFor(request: ClaimRequest, now: number, height: number): History {
@@ -226,13 +248,7 @@ export function openJournal(options: JournalOptions): Journal {
       request: ClaimRequest,
       decide: (history: History) => Decision,
     ): { readonly decision: Decision; readonly mark: HighWater } => {
-      const before = state();
-      const clock = nextClock({
-        before: Number(before.clock),
-        wall: request.wall,
-        medianTime: request.medianTimeMs,
-      });
-      const height = Math.max(Number(before.height), request.height);
+      const { clock, height } = nextMoment(request);
       const decision = decide(historyFor(request, clock, height));
       statements.advance.run(clock, height);
       if (decision.kind === "approved") write(request, clock, height);
@@ -305,6 +321,13 @@ export function openJournal(options: JournalOptions): Journal {
     signatures: stored,
     record: (answer) => record.immediate(answer),
     answered: (request) => statements.answered.get(request)?.digest ?? null,
+    advance: (reading) => {
+      const moment = nextMoment(reading);
+      statements.advance.run(moment.clock, moment.height);
+      return moment;
+    },
+    moment: () => ({ clock: Number(state().clock), height: Number(state().height) }),
+    claims: () => statements.claims.all().map((row) => claimOf(row, chargesFor(row))),
     paused: () => state().paused !== 0n,
     pause: () => {
       statements.pause.run();
