@@ -26,16 +26,23 @@ export interface Bound extends Window {
 /** The account that all fees are charged to. */
 export const FEES = "fees";
 
-function purposeAccount({ purpose }: SpendIntent): string {
+type Whose = Readonly<Record<"purpose" | "vault", string>>;
+
+export function purposeAccount({ purpose }: Pick<Whose, "purpose">): string {
   return `purpose ${purpose}`;
 }
 
-function vaultAccount({ purpose, vault }: SpendIntent): string {
+export function vaultAccount({ purpose, vault }: Whose): string {
   return `vault ${vault} ${purpose}`;
 }
 
 function destinationAccount(script: Uint8Array, { purpose }: SpendIntent): string {
   return `destination ${hex(script)} ${purpose}`;
+}
+
+/** The script in hex whose account it is; null when it is no destination's. */
+export function destinationOf(account: string): string | null {
+  return /^destination ([0-9a-f]+) /.exec(account)?.[1] ?? null;
 }
 
 /** All charges of a spend: of its purpose, its vault, each destination, and the fee. */
