@@ -118,6 +118,8 @@ function begin({ journal, configured, log }: LawOptions, policies: Policies): vo
   const execute = () => {
     switch (plan.kind) {
       case "keep":
+        // Said again at each start, lest the first line went unread.
+        if (standing.announced !== null) log("ALARM policy announced", fields(policy));
         return;
       case "pin":
         policies.enact(policy, document, journal.moment());

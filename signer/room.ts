@@ -1,5 +1,6 @@
 /** Puts a signer together: law, memory, key, chain and guard. Used by the service and by stations. */
 import type { Network } from "../policies/bitcoin/network.ts";
+import type { Policy } from "../policies/policy.ts";
 import { readSignedPolicy } from "../policies/signed-policy.ts";
 import { readAuditKey, readDocument, type SignerConfig } from "./config.ts";
 import { openCurvePool } from "./curve.ts";
@@ -95,12 +96,13 @@ export async function openSigningRoom(
     },
     status: () => {
       const { claims, decisions } = journal.counts();
-      const policy = law.inForce();
+      const announced = law.announced();
       return {
         name: config.name,
         role,
         custody: key.custody,
-        policy: { name: policy.name, version: policy.version, hash: policy.hash },
+        policy: card(law.inForce()),
+        ...(announced !== null && { announced: card(announced) }),
         paused: journal.paused(),
         vaults: vaults.count(),
         claims,
@@ -112,6 +114,10 @@ export async function openSigningRoom(
       await closeRest();
     },
   };
+}
+
+function card({ name, version, hash }: Policy) {
+  return { name, version, hash };
 }
 
 /** The chain, each look at which the law takes, too. */

@@ -19,6 +19,7 @@ import { openJournal } from "../../signer/journal.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import { LawError } from "../../signer/law.ts";
 import { openSigningRoom, type SigningRoom } from "../../signer/room.ts";
+import { statusAnswer } from "../../signer/service/wire.ts";
 import { createSoftwareKey } from "../../signer/software.ts";
 import { requestOf } from "../support/signer-room.ts";
 import { honest, POLICY } from "../support/spend.ts";
@@ -118,9 +119,11 @@ describe("a signing room", () => {
     const version = () => room.status().policy.version;
     await ask(room);
     expect(version()).toBe(1);
+    expect(statusAnswer.parse(room.status()).announced?.version).toBe(2);
     tip = { height: tip.height + 6, time: tip.time + 3_600 };
     await ask(room);
     expect(version()).toBe(2);
+    expect(room.status().announced).toBeUndefined();
     await stop();
     const journal = openJournal({
       file: join(folder, "journal.db"),
