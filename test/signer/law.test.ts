@@ -261,6 +261,17 @@ describe("a loosening", () => {
     expect(confirmations(law)).toBe(2);
   });
 
+  it.each([
+    ["by blocks that come fast afterwards", 47, 10_000],
+    ["by a clock that runs while no block comes", 1_000, 0],
+  ])("is not hurried by a node that was behind, nor %s", (_, hours, blocks) => {
+    start(FIRST);
+    const law = start(signed(LOOSER));
+    look(law, 100);
+    later(law, hours, blocks);
+    expect(confirmations(law)).toBe(3);
+  });
+
   it("waits as long as the node is away", () => {
     start(FIRST);
     const law = start(signed(LOOSER));
