@@ -210,6 +210,13 @@ export const policySchema = z.strictObject({
         .max(20),
     })
     .optional(),
+  /** How this very document may change; see amendment.ts. */
+  changes: z
+    .strictObject({
+      /** How long an announced loosening waits: on the signer's clock, and six blocks an hour. */
+      loosening_hours: z.int().min(0).max(8_760),
+    })
+    .optional(),
   /** Rules that approvals may lift, and of how many people. */
   lifts: z
     .array(z.strictObject({ rule: z.enum(LIFTABLE), people: z.int().min(1).max(20) }))

@@ -20,6 +20,9 @@ import type { Role } from "./vault.ts";
 
 export type { PolicyDocument };
 
+/** Who says nothing about changes means the careful thing: a day to notice a loosening. */
+export const LOOSENING_HOURS = 24;
+
 export interface Policy {
   readonly name: string;
   readonly version: number;
@@ -42,6 +45,8 @@ export interface Policy {
   readonly bumps: number;
   /** Null when the document names none. */
   readonly quorum: Quorum | null;
+  /** How long an announced loosening of this policy waits. */
+  readonly looseningHours: number;
   /** By rule: how many people may lift it. */
   readonly lifts: ReadonlyMap<string, number>;
   /** Null when the document names none: nothing that needs a statement or a price is signed. */
@@ -146,6 +151,7 @@ export function readPolicy(value: unknown): Policy {
     feeWindows: fees.windows,
     bumps: fees.bumps,
     quorum: quorumFrom(document.quorum),
+    looseningHours: document.changes?.loosening_hours ?? LOOSENING_HOURS,
     lifts: new Map(document.lifts.map(({ rule, people }) => [rule, people])),
     guardians: guardiansFrom(document.guardians),
     house: houseFrom(document.house),
@@ -260,7 +266,7 @@ function houseFrom(document: ReadDocument["house"]): House | null {
 }
 
 /** JSON with sorted keys: two files that say the same have the same hash. */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   if (typeof value === "object" && value !== null) {
     const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));

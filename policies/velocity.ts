@@ -51,16 +51,23 @@ export function drawnAccount(vault: string): string {
   return `drawn ${vault}`;
 }
 
-function purposeAccount({ purpose }: SpendIntent): string {
+type Whose = Readonly<Record<"purpose" | "vault", string>>;
+
+export function purposeAccount({ purpose }: Pick<Whose, "purpose">): string {
   return `purpose ${purpose}`;
 }
 
-function vaultAccount(vault: string, { purpose }: SpendIntent): string {
+export function vaultAccount({ purpose, vault }: Whose): string {
   return `vault ${vault} ${purpose}`;
 }
 
 function destinationAccount(script: Uint8Array, { purpose }: SpendIntent): string {
   return `destination ${hex(script)} ${purpose}`;
+}
+
+/** The script in hex whose account it is; null when it is no destination's. */
+export function destinationOf(account: string): string | null {
+  return /^destination ([0-9a-f]+) /.exec(account)?.[1] ?? null;
 }
 
 /** All charges of a spend: of its purpose, the vaults that lose, each destination, and the fee. */
@@ -76,7 +83,10 @@ export function chargesOf(facts: SpendFacts, intent: SpendIntent): readonly Char
     { account: purposeAccount(intent), sats: movedSats(facts) + feeSats },
     ...vaults
       .filter(({ vault, inputs }) => inputs > 0 || vault === intent.vault)
-      .map((flow) => ({ account: vaultAccount(flow.vault, intent), sats: lossOf(flow) })),
+      .map((flow) => ({
+        account: vaultAccount({ ...intent, vault: flow.vault }),
+        sats: lossOf(flow),
+      })),
     ...[...destinations].map(([account, sats]) => ({ account, sats })),
     { account: FEES, sats: feeSats },
     ...accountCharges(facts, intent.purpose),
@@ -142,7 +152,7 @@ export function boundsOf(facts: SpendFacts, intent: SpendIntent, policy: Policy)
     ...of(purposeAccount(intent), `every ${intent.purpose}`, limits?.windows),
     ...losing.flatMap(({ vault }) =>
       of(
-        vaultAccount(vault, intent),
+        vaultAccount({ ...intent, vault }),
         vault === intent.vault ? "this vault" : `vault ${vault}`,
         limits?.vaultWindows,
       ),

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { addAudit } from "./audit.ts";
 import { addExplain } from "./explain.ts";
 import { addJournal } from "./journal.ts";
+import { addPolicy } from "./policy.ts";
 import { addRules } from "./rules.ts";
 import { addVault } from "./vault.ts";
 
@@ -16,6 +17,7 @@ const program = new Command("ballast")
 addAudit(program);
 addExplain(program);
 addJournal(program);
+addPolicy(program);
 addRules(program);
 addVault(program);
 

@@ -1,16 +1,17 @@
 /** `npx ballast journal …`: the memory of a signer that is stopped. */
 import type { Command } from "commander";
 import { z } from "zod";
-import { fromHex } from "../policies/bitcoin/hash.ts";
 import { NETWORKS } from "../policies/bitcoin/network.ts";
-import { readPolicy } from "../policies/policy.ts";
 import { quorumOf, resumeText } from "../policies/quorum.ts";
+import { readSignedPolicy } from "../policies/signed-policy.ts";
 import { ROLES } from "../policies/vault.ts";
 import { writeAuditFile } from "../signer/audit-file.ts";
 import { exportJournal, InterchangeError, importJournal } from "../signer/interchange.ts";
 import { type Journal, openJournal } from "../signer/journal.ts";
 import { JournalError } from "../signer/journal-file.ts";
 import { MirrorError } from "../signer/mirror.ts";
+import { type HeldPolicy, openPolicies } from "../signer/policies.ts";
+import { agreementsOf } from "./agreements.ts";
 import { InputError, parsed, readDocumentFile, withInput } from "./input.ts";
 
 const identity = z.object({
@@ -58,6 +59,10 @@ export function addJournal(program: Command): void {
       "65 bytes of a Bitcoin signed message or 64 of BIP340, in hex, a person",
     )
     .action((options: ResumeOptions) => use(options, (open) => resume(open, options)));
+  verb("policies", "print the policy in force, what is announced, and what was in force").action(
+    (options: Options) =>
+      use(options, ({ database }) => console.log(JSON.stringify(law(database)))),
+  );
   verb("audit", "print the decision log as ballast/audit@1, for `ballast audit verify`").action(
     (options: Options) =>
       use(options, ({ auditLog }) => process.stdout.write(writeAuditFile(auditLog()))),
@@ -71,7 +76,16 @@ interface ResumeOptions extends Options {
 
 function resume(journal: Journal, { policy: file, agree = [] }: ResumeOptions): void {
   const document = readDocumentFile("policy", file);
-  const policy = parsed("policy", file, () => readPolicy(document));
+  const { policy } = parsed("policy", file, () => readSignedPolicy(document));
+  const { inForce } = openPolicies(journal.database).standing();
+  // A file is anybody's to write; who may resume is for the pinned policy to say.
+  if (inForce !== null && inForce.policy.hash !== policy.hash) {
+    const { name, version, hash } = inForce.policy;
+    throw new InputError(
+      "journal",
+      `${file} is not in force: that is ${name} v${version}, ${hash}`,
+    );
+  }
   const pause = journal.pauses();
   if (!journal.paused()) throw new InputError("journal", "this signer is not paused");
   const { network, role, hash } = policy;
@@ -80,19 +94,27 @@ function resume(journal: Journal, { policy: file, agree = [] }: ResumeOptions): 
     console.log(text);
     return;
   }
-  const agreements = agree.map((entry) => {
-    const [, person, signature] = /^([a-z0-9.-]+)=((?:[0-9a-f]{2}){64,65})$/.exec(entry) ?? [];
-    if (person === undefined || signature === undefined) {
-      throw new InputError("journal", "--agree is not NAME=SIGNATURE in hex");
-    }
-    return { person, signature: fromHex(signature) };
-  });
+  const agreements = agreementsOf("journal", agree);
   const outcome = quorumOf(text, agreements, policy.quorum);
   if (outcome.kind === "refused") {
     throw new InputError("journal", `still paused: ${outcome.reasons.join("; ")}`);
   }
   if (!journal.resume(pause)) throw new Error("BUG: the pause changed while the journal was open");
   console.log(`resumed by ${outcome.people.join(", ")}`);
+}
+
+function law(database: Journal["database"]) {
+  const policies = openPolicies(database);
+  const { inForce, announced } = policies.standing();
+  const told = ({ policy, since }: HeldPolicy) => {
+    const { name, version, hash, looseningHours } = policy;
+    return { name, version, hash, looseningHours, since };
+  };
+  return {
+    inForce: inForce === null ? null : told(inForce),
+    announced: announced === null ? null : told(announced),
+    past: policies.known().flatMap((known) => (known.standing === "past" ? told(known) : [])),
+  };
 }
 
 function use(options: Options, work: (journal: Journal) => void): void {

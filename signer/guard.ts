@@ -41,6 +41,7 @@ import type { Vaults } from "./vaults.ts";
 
 export interface GuardParts {
   readonly name: string;
+  /** The policy in force; read anew for each spend, for an amendment may have come into force. */
   readonly policy: Policy;
   readonly key: Key;
   readonly journal: Journal;
@@ -54,7 +55,7 @@ export interface GuardParts {
 
 /** A Signer that judges every request by its own law before its key is asked. */
 export function guard(parts: GuardParts): Signer {
-  const { name, policy, journal, vaults, curve } = parts;
+  const { name, journal, vaults, curve } = parts;
   /** The same request at the same time is one request, and the same hashes are signed once. */
   const requests = new Map<string, Promise<SignOutcome>>();
   const turns = openTurns(TURNS);
@@ -73,6 +74,7 @@ export function guard(parts: GuardParts): Signer {
   async function proofsOf(
     { intent, evidence }: Asked,
     { spendHash }: SpendFacts,
+    policy: Policy,
   ): Promise<EvidenceFacts> {
     if (evidence === null) return NO_EVIDENCE;
     const others = evidence.operations.map((operation) => operation.vault);
@@ -94,11 +96,12 @@ export function guard(parts: GuardParts): Signer {
 
   async function judge(asked: Asked): Promise<Judged> {
     const { intent, psbt, bytes } = asked;
+    const { policy } = parts;
     const signedInputs = psbt.inputs.filter(
       (map) => valueOf(map, IN.TAP_SCRIPT_SIG) !== undefined,
     ).length;
     const facts = await curve.facts(bytes, documentsOf(intent), { inputs: signedInputs });
-    const evidence = await proofsOf(asked, facts);
+    const evidence = await proofsOf(asked, facts, policy);
     const spend = {
       ...{ facts, intent, policy, evidence },
       vault: vaults.byId(intent.vault),
@@ -110,6 +113,8 @@ export function guard(parts: GuardParts): Signer {
       vaults: registered(watchedVaults(spend)),
       burials: asked.evidence?.burials ?? [],
     });
+    // An amendment came into force meanwhile: what was verified was for another law.
+    if (parts.policy !== policy) return await judge(asked);
     const request = {
       content: claimContent(spend),
       accounts: accountsUsed(spend),
@@ -167,13 +172,13 @@ export function guard(parts: GuardParts): Signer {
 
   /** The last look before anything leaves: a pause stops what was under way, too. */
   function release(psbt: Psbt, facts: SpendFacts, signatures: readonly Uint8Array[]): SignOutcome {
-    if (!journal.paused()) return signed(psbt, facts, policy, signatures);
+    if (!journal.paused()) return signed(psbt, facts, parts.policy, signatures);
     return { kind: "held", violations: [PAUSED] };
   }
 
   return {
     name,
-    role: policy.role,
+    role: parts.policy.role,
     sign: async (asked) => {
       // Private copies: what was judged is what is signed, whoever still holds the buffer.
       const bytes = Uint8Array.from(asked.psbt);

@@ -3,9 +3,15 @@
  * or to give it back what it has forgotten. An import only adds: what a signer has bound itself to
  * stays bound, clock and height take the higher value, a pause stays a pause (issue 3). The decision
  * log is not part of it; it has a file of its own, see audit-file.ts.
+ *
+ * Policies that are or were in force travel, too. The first journal of a signer takes over the one in
+ * force; any other keeps its own and takes note of the rest, so that nothing older than the newest
+ * of all may be configured. What was announced is announced anew where the signer starts.
  */
 import type Database from "better-sqlite3";
 import { z } from "zod";
+import { type Policy, PolicyError, readPolicy } from "../policies/policy.ts";
+import { openPolicies } from "./policies.ts";
 
 /** The tables that travel, with their columns in order. */
 const TABLES = {
@@ -35,6 +41,18 @@ const schema = z.strictObject({
   height: z.int().nonnegative(),
   paused: z.boolean(),
   pauses: z.int().nonnegative(),
+  policies: z
+    .array(
+      z.strictObject({
+        standing: z.enum(["in force", "past"]),
+        document: z.record(z.string(), z.unknown()),
+        since: z
+          .strictObject({ clock: z.int().nonnegative(), height: z.int().nonnegative() })
+          .nullable(),
+      }),
+    )
+    .max(10_000)
+    .default([]),
   tables: z.strictObject({
     claims: rows,
     charges: rows,
@@ -84,6 +102,13 @@ export function exportJournal(db: Database.Database): JournalDocument {
     height: Number(state.height),
     paused: state.paused !== 0n,
     pauses: Number(state.pauses),
+    policies: openPolicies(db)
+      .known()
+      .map(({ standing, document, since }) => ({
+        standing,
+        document: document as Record<string, unknown>,
+        since,
+      })),
     tables: {
       claims: table("claims"),
       charges: table("charges"),
@@ -125,11 +150,41 @@ export function importJournal(
         `UPDATE state SET clock = max(clock, ?), height = max(height, ?),
                           paused = max(paused, ?), pauses = max(pauses, ?)`,
       ).run(document.clock, document.height, document.paused ? 1 : 0, document.pauses);
+      mergePolicies(db, document.policies);
       const added = TABLE_NAMES.map((name) => [name, merge(db, name, document.tables[name])]);
       refuseDoubleClaims(db);
       return Object.fromEntries(added) as Record<Table, number>;
     })
     .immediate();
+}
+
+function mergePolicies(db: Database.Database, all: JournalDocument["policies"]): void {
+  const policies = openPolicies(db);
+  const first = policies.standing().inForce === null;
+  const own = new Map(policies.known().map(({ policy }) => [policy.version, policy.hash]));
+  for (const [i, { standing, document, since }] of all.entries()) {
+    const policy = readOrRefuse(document, `policies.${i}`);
+    const hash = own.get(policy.version);
+    if (hash === policy.hash) continue;
+    if (hash !== undefined) {
+      throw new InterchangeError(
+        `policies.${i}: this journal knows version ${policy.version} with other content`,
+      );
+    }
+    own.set(policy.version, policy.hash);
+    if (first && standing === "in force") {
+      policies.enact(policy, document, since ?? { clock: 0, height: 0 });
+    } else policies.remember({ policy, document, since });
+  }
+}
+
+function readOrRefuse(document: unknown, where: string): Policy {
+  try {
+    return readPolicy(document);
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    throw new InterchangeError(`${where}: ${error.message}`, { cause: error });
+  }
 }
 
 const LATER_ACCOUNT = `(vault) DO UPDATE SET document = excluded.document,

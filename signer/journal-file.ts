@@ -107,6 +107,16 @@ const SCHEMA = `
     id TEXT PRIMARY KEY, keys TEXT NOT NULL UNIQUE, document TEXT NOT NULL,
     registered_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
+  -- The law: one policy in force, at most one announced, and those that were in force before. Clock
+  -- and height say since when; of an announced one, from when its delay counts, and nothing as long
+  -- as the signer's node has not been asked. See law.ts.
+  CREATE TABLE policies (
+    hash TEXT NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL,
+    standing TEXT NOT NULL CHECK (standing IN ('past', 'in force', 'announced')),
+    at INTEGER, height INTEGER
+  ) STRICT;
+  CREATE UNIQUE INDEX policies_standing ON policies (standing) WHERE standing <> 'past';
+  CREATE UNIQUE INDEX policies_version ON policies (version) WHERE standing <> 'announced';
 `;
 
 /** Makes a new, empty journal: part of provisioning, never of a start. */

@@ -5,7 +5,7 @@
  * memory would sign twice.
  */
 import type Database from "better-sqlite3";
-import type { ClaimContent } from "../policies/claim.ts";
+import type { Claim, ClaimContent } from "../policies/claim.ts";
 import type { Decision, Violation } from "../policies/decide.ts";
 import {
   type History,
@@ -16,7 +16,7 @@ import {
 import { type AuditLog, type AuditRecord, GENESIS, nextLink, signHead } from "./audit.ts";
 import { claimWriter } from "./journal-claims.ts";
 import { JournalError, type JournalOptions, openJournalFile } from "./journal-file.ts";
-import { historyReader } from "./journal-history.ts";
+import { claimReader, historyReader } from "./journal-history.ts";
 import { type HighWater, readMirror, writeMirror } from "./mirror.ts";
 
 export interface Journal {
@@ -33,6 +33,11 @@ export interface Journal {
   readonly record: (answer: Answer) => readonly Uint8Array[];
   /** The digest under which this very request was answered; a pause stops its release, not this. */
   readonly answered: (request: string) => string | null;
+  /** Advances clock and height, as a claim does, and says where they are. */
+  readonly advance: (reading: Reading) => Moment;
+  readonly moment: () => Moment;
+  /** Every claim with its charges, the oldest first. */
+  readonly claims: () => readonly Claim[];
   readonly paused: () => boolean;
   /** Pulls the kill switch; pulled again it stays as it is. */
   readonly pause: () => void;
@@ -46,7 +51,21 @@ export interface Journal {
   readonly close: () => void;
 }
 
-export interface ClaimRequest {
+/** What the machine's clock and the signer's node say. */
+export interface Reading {
+  /** Wall clock in milliseconds, and the chain view's height and median time. */
+  readonly wall: number;
+  readonly height: number;
+  readonly medianTimeMs: number;
+}
+
+/** The journal's own clock and height, which never fall. */
+export interface Moment {
+  readonly clock: number;
+  readonly height: number;
+}
+
+export interface ClaimRequest extends Reading {
   /** What will be claimed if approved; clock and height are the journal's to say. */
   readonly content: ClaimContent;
   readonly accounts: readonly LastAccount[];
@@ -85,11 +104,15 @@ export function openJournal(options: JournalOptions): Journal {
   const db = openJournalFile(options);
 
   const readHistory = historyReader(db);
+  const claimsOf = claimReader(db);
   const writeClaim = claimWriter(db);
   const statements = {
     state: db.prepare<[], StateRow>("SELECT clock, height, paused, pauses FROM state"),
     advance: db.prepare("UPDATE state SET clock = ?, height = ?"),
     pause: db.prepare("UPDATE state SET paused = 1, pauses = pauses + 1 WHERE paused = 0"),
+    intents: db.prepare<[], { intent: string }>(
+      "SELECT intent FROM claims GROUP BY intent ORDER BY min(at), min(height), min(rowid)",
+    ),
     resume: db.prepare("UPDATE state SET paused = 0 WHERE paused = 1 AND pauses = ?"),
     signatures: db.prepare<[string], { bytes: Buffer }>(
       "SELECT bytes FROM signatures WHERE digest = ?",
@@ -125,19 +148,19 @@ export function openJournal(options: JournalOptions): Journal {
     return row;
   }
 
+  function nextMoment({ wall, height: seen, medianTimeMs }: Reading): Moment {
+    const before = state();
+    const clock = nextClock({ before: Number(before.clock), wall, medianTime: medianTimeMs });
+    return { clock, height: Math.max(Number(before.height), seen) };
+  }
+
   const claim = db.transaction(
     (
       request: ClaimRequest,
       decide: (history: History) => Decision,
     ): { readonly decision: Decision; readonly mark: HighWater } => {
-      const before = state();
-      const clock = nextClock({
-        before: Number(before.clock),
-        wall: request.wall,
-        medianTime: request.medianTimeMs,
-      });
-      const height = Math.max(Number(before.height), request.height);
-      const paused = before.paused !== 0n;
+      const { clock, height } = nextMoment(request);
+      const paused = state().paused !== 0n;
       const decision = decide(readHistory(request.query, { now: clock, height, paused }));
       statements.advance.run(clock, height);
       if (decision.kind === "approved") {
@@ -214,6 +237,13 @@ export function openJournal(options: JournalOptions): Journal {
     signatures: stored,
     record: (answer) => record.immediate(answer),
     answered: (request) => statements.answered.get(request)?.digest ?? null,
+    advance: (reading) => {
+      const moment = nextMoment(reading);
+      statements.advance.run(moment.clock, moment.height);
+      return moment;
+    },
+    moment: () => ({ clock: Number(state().clock), height: Number(state().height) }),
+    claims: () => statements.intents.all().flatMap(({ intent }) => claimsOf(intent)),
     paused: () => state().paused !== 0n,
     pause: () => {
       statements.pause.run();

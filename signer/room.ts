@@ -1,12 +1,15 @@
 /** Puts a signer together: law, memory, key, chain and guard. Used by the service and by stations. */
 import type { Network } from "../policies/bitcoin/network.ts";
-import { readPolicy } from "../policies/policy.ts";
+import type { Policy } from "../policies/policy.ts";
+import { readSignedPolicy } from "../policies/signed-policy.ts";
 import { readAuditKey, readDocument, type SignerConfig } from "./config.ts";
 import { openCurvePool } from "./curve.ts";
 import { guard } from "./guard.ts";
 import { openJournal } from "./journal.ts";
+import { type Law, openLaw } from "./law.ts";
 import { openBitcoind } from "./node/bitcoind.ts";
-import { openChain } from "./node/chain.ts";
+import { BitcoindError } from "./node/bitcoind-error.ts";
+import { type Chain, openChain } from "./node/chain.ts";
 import { openWatch } from "./node/watch.ts";
 import { openKey } from "./open.ts";
 import { selfTest } from "./self-test.ts";
@@ -38,8 +41,8 @@ export async function openSigningRoom(
   log: RoomLog,
 ): Promise<SigningRoom> {
   selfTest();
-  const policy = readPolicy(readDocument(config.policy));
-  const { network, role } = policy;
+  const configured = readSignedPolicy(readDocument(config.policy));
+  const { network, role } = configured.policy;
   const { cookie } = config.node;
   const rpc = openBitcoind({ url: config.node.url, ...(cookie && { cookieFile: cookie }) });
   const { mirror, audit_key: auditKey } = config;
@@ -56,20 +59,36 @@ export async function openSigningRoom(
     await curve.close();
     journal.close();
   };
+  const now = () => Date.now();
+  const { since } = config.node;
+  const from = { rpc, network, name: config.name, log };
+  const watch = openWatch({ ...from, ...(since !== undefined && { since }) });
+  const node = openChain({ rpc, chain: CHAINS[network], watch });
+  let law: Law;
   let key: Key;
   try {
+    law = openLaw({ journal, configured, now, log });
+    // The delay of an announced policy begins, and ends, with what the node says.
+    if (law.announced() !== null) await firstLook(law, node, log);
     key = await openKey(config.key, { network, curve, env: config.token_environment, log });
   } catch (error) {
     await closeRest();
     throw error;
   }
-  const now = () => Date.now();
-  const { since } = config.node;
-  const from = { rpc, network, name: config.name, log };
-  const watch = openWatch({ ...from, ...(since !== undefined && { since }) });
-  const vaults = openVaults({ journal, policy, key, now, watch });
-  const chain = openChain({ rpc, chain: CHAINS[network], watch });
-  const parts = { name: config.name, policy, key, journal, vaults, chain, curve, now, log };
+  const vaults = openVaults({ journal, policy: law.inForce(), key, now, watch });
+  const parts = {
+    name: config.name,
+    get policy() {
+      return law.inForce();
+    },
+    key,
+    journal,
+    vaults,
+    chain: observed(node, law),
+    curve,
+    now,
+    log,
+  };
   return {
     ...guard(parts),
     key,
@@ -81,11 +100,13 @@ export async function openSigningRoom(
     },
     status: () => {
       const { claims, decisions } = journal.counts();
+      const announced = law.announced();
       return {
         name: config.name,
         role,
         custody: key.custody,
-        policy: { name: policy.name, version: policy.version, hash: policy.hash },
+        policy: card(law.inForce()),
+        ...(announced !== null && { announced: card(announced) }),
         paused: journal.paused(),
         vaults: vaults.count(),
         claims,
@@ -97,4 +118,30 @@ export async function openSigningRoom(
       await closeRest();
     },
   };
+}
+
+function card({ name, version, hash }: Policy) {
+  return { name, version, hash };
+}
+
+/** The chain, each look at which the law takes, too. */
+function observed(chain: Chain, law: Law): Chain {
+  return {
+    ...chain,
+    view: async (query) => {
+      const view = await chain.view(query);
+      law.observe(view);
+      return view;
+    },
+  };
+}
+
+/** A node that is away holds up the delay, never the start. */
+async function firstLook(law: Law, chain: Chain, log: RoomLog): Promise<void> {
+  try {
+    law.observe(await chain.view({ outpoints: [] }));
+  } catch (error) {
+    if (!(error instanceof BitcoindError)) throw error;
+    log("chain view missing", { code: error.code, detail: error.message });
+  }
 }

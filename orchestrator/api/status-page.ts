@@ -30,6 +30,11 @@ ${
         html`key of the ${signer.role}: ${signer.custody}`,
         html`policy ${signer.policy.name} v${signer.policy.version}`,
         html`<code title="${signer.policy.hash}">${short(signer.policy.hash)}</code>`,
+        ...(signer.announced === undefined
+          ? []
+          : [
+              bad(`looser policy announced: ${signer.announced.name} v${signer.announced.version}`),
+            ]),
       ])
 }
 ${card("Book", book.balances ? good("balances") : bad("does not balance"), [

@@ -17,6 +17,8 @@ export interface SignerCard {
   readonly role: string;
   readonly custody: string;
   readonly policy: { readonly name: string; readonly version: number; readonly hash: string };
+  /** A looser policy that waits; left out when there is none. */
+  readonly announced?: { readonly name: string; readonly version: number; readonly hash: string };
   readonly paused: boolean;
 }
 

@@ -52,12 +52,17 @@ export const vaultAnswer = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("refused"), reasons: z.array(z.string()) }),
 ]);
 
+const policy = z.strictObject({ name: z.string(), version: z.int(), hash: z.string() });
+
 /** What a signer says of itself on its status endpoint. */
 export const statusAnswer = z.strictObject({
   name: z.string(),
   role: z.enum(ROLES),
   custody: z.string(),
-  policy: z.strictObject({ name: z.string(), version: z.int(), hash: z.string() }),
+  /** The policy in force. */
+  policy,
+  /** The loosening that waits, where there is one: everybody is to see it coming. */
+  announced: policy.exactOptional(),
   paused: z.boolean(),
   vaults: z.int(),
   claims: z.int(),

@@ -17,6 +17,7 @@ function report(text: string): StatusReport {
       role: text,
       custody: text,
       policy: { name: text, version: 1, hash: text },
+      announced: { name: text, version: 2, hash: text },
       paused: false,
     },
     roles: [
@@ -76,6 +77,14 @@ describe("the status page", () => {
     expect(page).toContain('http-equiv="refresh"');
     expect(page).toContain('name="viewport"');
     expect(page).toContain("prefers-color-scheme:dark");
+  });
+
+  it("shows a looser policy that is announced, and none where there is none", () => {
+    const { signer } = report("law");
+    if (signer === null) throw new Error("the report has a signer");
+    const { announced: _, ...quiet } = signer;
+    expect(statusPage(report("law"))).toContain("looser policy announced: law v2");
+    expect(statusPage({ ...report("law"), signer: quiet })).not.toContain("announced");
   });
 
   it("says so where node or signer do not answer", () => {

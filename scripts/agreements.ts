@@ -1,0 +1,12 @@
+/** The words of people on the command line: `--agree NAME=SIGNATURE`. */
+import type { Agreement } from "../policies/quorum.ts";
+import { readAgreement } from "../policies/signed-policy.ts";
+import { InputError } from "./input.ts";
+
+export function agreementsOf(what: string, entries: readonly string[]): readonly Agreement[] {
+  return entries.map((entry) => {
+    const agreement = readAgreement(entry);
+    if (agreement === null) throw new InputError(what, "--agree is not NAME=SIGNATURE in hex");
+    return agreement;
+  });
+}
