@@ -11,13 +11,14 @@ import { openBitcoind } from "./node/bitcoind.ts";
 import { BitcoindError } from "./node/bitcoind-error.ts";
 import { type Chain, openChain } from "./node/chain.ts";
 import { openWatch } from "./node/watch.ts";
+import { openNotices } from "./notices.ts";
 import { openKey } from "./open.ts";
 import { selfTest } from "./self-test.ts";
 import type { SignerStatus } from "./service/wire.ts";
-import type { Key, Registers, Signer } from "./signer.ts";
+import type { Hears, Key, Registers, Signer } from "./signer.ts";
 import { openVaults } from "./vaults.ts";
 
-export interface SigningRoom extends Signer, Registers {
+export interface SigningRoom extends Signer, Registers, Hears {
   readonly key: Key;
   readonly status: () => SignerStatus;
   /** The kill switch: nothing leaves any more, until the quorum resumes the stopped signer. */
@@ -89,8 +90,10 @@ export async function openSigningRoom(
     now,
     log,
   };
+  const { chain } = parts;
   return {
     ...guard(parts),
+    ...openNotices({ journal, network, vaults, chain, now, log }),
     key,
     accountKey: (label) => key.accountKey(label),
     registerVault: (registration) => vaults.register(registration),

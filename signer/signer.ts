@@ -3,6 +3,7 @@
  * and cannot judge. The orchestrator sees signers only; only a guard sees a key.
  */
 import type { Approval, Violation } from "../policies/decide.ts";
+import type { NoticeKind } from "../policies/evidence/notice.ts";
 import type { EvidenceDocument } from "../policies/evidence.ts";
 import type { IntentDocument } from "../policies/intent.ts";
 import type { RuleId } from "../policies/rules.ts";
@@ -55,6 +56,28 @@ export interface Registers {
   readonly accountKey: (label: string) => Promise<string>;
   /** Refuses what would not be a safe 2-of-3, and any holder who does not prove possession. */
   readonly registerVault: (registration: VaultRegistration) => Promise<RegisterOutcome>;
+}
+
+/** A line that somebody has signed: see policies/evidence/notice.ts. */
+export interface Words {
+  readonly text: string;
+  /** 64 or 65 bytes in hex. */
+  readonly signature: string;
+}
+
+export type NoticeOutcome =
+  | {
+      readonly kind: "heard";
+      readonly notice: NoticeKind;
+      /** From here on its delays and expiries count. */
+      readonly height: number;
+    }
+  /** `held` may be told again later. */
+  | { readonly kind: "refused" | "held"; readonly reasons: readonly string[] };
+
+/** A signer that keeps what users say outside of any spend. */
+export interface Hears {
+  readonly tell: (words: Words) => Promise<NoticeOutcome>;
 }
 
 /** One signature of an approved input. */

@@ -87,6 +87,7 @@ const forms = {
 
 type Forms = typeof forms;
 export type NoticeKind = keyof Forms;
+export const NOTICE_KINDS = Object.keys(forms) as [NoticeKind, ...NoticeKind[]];
 type NoticeOf<Kind extends NoticeKind> = z.output<Forms[Kind]> & {
   readonly kind: Kind;
   readonly network: Network;

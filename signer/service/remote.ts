@@ -1,9 +1,10 @@
 /** A Signer elsewhere: the same interface, over HTTP. It holds its own guard and decides again. */
 import { base64 } from "@scure/base";
 import type { z } from "zod";
-import type { Registers, Signer } from "../signer.ts";
+import type { Hears, Registers, Signer } from "../signer.ts";
 import {
   accountAnswer,
+  noticeAnswer,
   problemBody,
   type SignerStatus,
   signAnswer,
@@ -23,7 +24,7 @@ export class RemoteSignerError extends Error {
   }
 }
 
-export interface RemoteSigner extends Signer, Registers {
+export interface RemoteSigner extends Signer, Registers, Hears {
   readonly status: () => Promise<SignerStatus>;
 }
 
@@ -92,6 +93,7 @@ export async function openRemoteSigner(options: RemoteSignerOptions): Promise<Re
         ...(evidence !== undefined && { evidence }),
       }),
     accountKey: async (label) => (await ask("/v1/accounts", accountAnswer, { label })).key,
+    tell: ({ text, signature }) => ask("/v1/notices", noticeAnswer, { text, signature }),
     registerVault: (registration) => ask("/v1/vaults", vaultAnswer, registration),
   };
 }

@@ -13,11 +13,12 @@ import { type EvidenceDocument, EvidenceError } from "../../policies/evidence.ts
 import { IntentError } from "../../policies/intent.ts";
 import { CurveError } from "../curve.ts";
 import { KeyError } from "../key-error.ts";
-import type { Registers, Signer } from "../signer.ts";
+import type { Hears, Registers, Signer } from "../signer.ts";
 import { JsonError, parseStrictJson } from "./strict-json.ts";
 import {
   accountBody,
   BODY_BYTES_MAX,
+  noticeBody,
   type Problem,
   type SignerStatus,
   signBody,
@@ -25,7 +26,7 @@ import {
 } from "./wire.ts";
 
 export interface SignerServerOptions {
-  readonly signer: Signer & Registers;
+  readonly signer: Signer & Registers & Hears;
   readonly status: () => SignerStatus;
   /** At least 32 characters; known to the orchestrator and to nobody else. */
   readonly secret: string;
@@ -95,12 +96,15 @@ export async function serveSigner(options: SignerServerOptions): Promise<SignerS
   app.post("/v1/vaults", async (request, response) => {
     response.json(await signer.registerVault(vaultBody.parse(request.body)));
   });
+  app.post("/v1/notices", async (request, response) => {
+    response.json(await signer.tell(noticeBody.parse(request.body)));
+  });
   app.use((_request, response) => {
     problem(response, {
       title: "Not Found",
       status: 404,
       code: "not-found",
-      detail: "a signer has /v1/sign, /v1/accounts, /v1/vaults, /v1/status and /livez",
+      detail: "a signer has /v1/sign, /v1/accounts, /v1/vaults, /v1/notices, /v1/status and /livez",
       retryable: false,
     });
   });

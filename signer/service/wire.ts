@@ -3,6 +3,8 @@ import { base64 } from "@scure/base";
 import { z } from "zod";
 import { PSBT_BYTES_MAX } from "../../policies/bitcoin/psbt.ts";
 import { ruleIds } from "../../policies/decide.ts";
+import { LINE_BYTES_MAX } from "../../policies/evidence/line.ts";
+import { NOTICE_KINDS } from "../../policies/evidence/notice.ts";
 import { intentSchema } from "../../policies/intent.ts";
 import { ROLES, vaultSchema } from "../../policies/vault.ts";
 
@@ -35,6 +37,11 @@ export const vaultBody = z.strictObject({
   proofs: z.partialRecord(z.enum(ROLES), z.string().max(128)),
 });
 
+export const noticeBody = z.strictObject({
+  text: z.string().max(LINE_BYTES_MAX),
+  signature: z.string().max(130),
+});
+
 const rule = z.enum(ruleIds as [(typeof ruleIds)[number], ...(typeof ruleIds)[number][]]);
 const violation = z.strictObject({
   rule,
@@ -53,6 +60,11 @@ export const vaultAnswer = z.discriminatedUnion("kind", [
 ]);
 
 const policy = z.strictObject({ name: z.string(), version: z.int(), hash: z.string() });
+
+export const noticeAnswer = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("heard"), notice: z.enum(NOTICE_KINDS), height: z.int() }),
+  z.strictObject({ kind: z.enum(["refused", "held"]), reasons: z.array(z.string()) }),
+]);
 
 /** What a signer says of itself on its status endpoint. */
 export const statusAnswer = z.strictObject({

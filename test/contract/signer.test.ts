@@ -15,7 +15,7 @@ import { openCurvePool } from "../../signer/curve.ts";
 import { KeyError } from "../../signer/key-error.ts";
 import { openRemoteSigner } from "../../signer/service/remote.ts";
 import { serveSigner } from "../../signer/service/server.ts";
-import type { Registers, Signer } from "../../signer/signer.ts";
+import type { Hears, Registers, Signer } from "../../signer/signer.ts";
 import {
   faultOf,
   openRoom,
@@ -28,7 +28,7 @@ import {
 import { honest, USER_VAULT } from "../support/spend.ts";
 
 interface Opened {
-  readonly signer: Signer & Registers;
+  readonly signer: Signer & Registers & Hears;
   readonly close: () => Promise<void>;
 }
 

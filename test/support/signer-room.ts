@@ -20,8 +20,10 @@ import { createJournal } from "../../signer/journal-file.ts";
 import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
 import type { Chain } from "../../signer/node/chain.ts";
 import type { Watch } from "../../signer/node/watch.ts";
+import { openNotices } from "../../signer/notices.ts";
 import type { SignerStatus } from "../../signer/service/wire.ts";
 import type {
+  Hears,
   Key,
   Registers,
   Signer,
@@ -42,7 +44,7 @@ import {
 } from "./spend.ts";
 
 export interface SignerRoom {
-  readonly signer: Signer & Registers;
+  readonly signer: Signer & Registers & Hears;
   readonly status: () => SignerStatus;
   readonly key: WatchedKey;
   readonly journal: Journal;
@@ -102,7 +104,12 @@ export async function openRoom(options: RoomOptions): Promise<SignerRoom> {
   };
   const signer = guard(options.bend?.(parts) ?? parts);
   return {
-    signer: { ...signer, accountKey: key.accountKey, registerVault: vaults.register },
+    signer: {
+      ...signer,
+      accountKey: key.accountKey,
+      registerVault: vaults.register,
+      tell: openNotices({ ...parts, network: "regtest" }).tell,
+    },
     status: () => ({
       name: signer.name,
       role: signer.role,
