@@ -3,11 +3,13 @@
  * A history keeps what each spend was charged, not the PSBT, so some limits cannot be asked again;
  * `NOT_REPLAYED` names them.
  */
-import { BLOCKS_PER_HOUR, type Claim, HOUR_MS } from "./history.ts";
+import type { Claim } from "./claim.ts";
+import { BLOCKS_PER_HOUR, HOUR_MS } from "./history.ts";
 import type { Purpose } from "./intent.ts";
 import { shareFloor } from "./money.ts";
 import type { Policy, PurposeLimits, Window } from "./policy.ts";
-import { destinationOf, FEES, purposeAccount, vaultAccount } from "./velocity.ts";
+import { movesNothing } from "./purpose.ts";
+import { destinationOf, FEES, isVaultAccount, purposeAccount } from "./velocity.ts";
 
 export interface ReplayedSpend {
   readonly intent: string;
@@ -33,12 +35,13 @@ export interface Refusal {
 export const NOT_REPLAYED: readonly string[] = [
   "chain.confirmations: how deep the coins were buried is not kept",
   "transaction.outputs, .locktime_past_blocks, .locktime_future_blocks: no PSBT is kept",
-  "fees.sat_per_vbyte: the size of the transaction is not kept",
+  "fees.sat_per_vbyte, purposes.consolidation.sat_per_vbyte_max: no size is kept",
+  "approvals, lifts, no_proof_sats, delay_blocks, guardians, house: no evidence is kept",
 ];
 
 /** All claims in their order; what is refused takes nothing out of the windows of what follows. */
 export function replay(claims: readonly Claim[], policy: Policy): readonly ReplayedSpend[] {
-  const memory: Memory = { accounts: new Map(), intents: new Map(), changes: new Map() };
+  const memory: Memory = { accounts: new Map(), intents: new Map(), indices: new Map() };
   let highest = 0;
   return [...claims]
     .sort((a, b) => a.at - b.at || a.height - b.height)
@@ -61,8 +64,8 @@ interface Memory {
   readonly accounts: Map<string, Taken[]>;
   /** Claims so far of an intent: its transaction and its bumps, each charged what it takes more. */
   readonly intents: Map<string, readonly Claim[]>;
-  /** Highest change index of each vault. */
-  readonly changes: Map<string, number>;
+  /** Highest index that was paid in each vault. */
+  readonly indices: Map<string, number>;
 }
 
 function replayOne(claim: Claim, policy: Policy, memory: Memory): ReplayedSpend {
@@ -77,16 +80,18 @@ function replayOne(claim: Claim, policy: Policy, memory: Memory): ReplayedSpend 
     feeSats,
     sats: all > feeSats ? all - feeSats : 0n,
     bumps: before.length,
-    changeIndexMost: (memory.changes.get(vault) ?? -1) + policy.changeGap,
   };
   const refusals = [
     ...limitsOver(spend, policy),
+    ...placesOver(claim, policy, memory),
     ...destinationsOver(spend, policy),
     ...windowsOver(spend, policy, memory),
   ];
   memory.intents.set(intent, [...before, claim]);
-  const lower = memory.changes.get(vault) ?? -1;
-  memory.changes.set(vault, Math.max(lower, changeIndex(claim)));
+  for (const place of claim.places) {
+    const lower = memory.indices.get(place.vault) ?? -1;
+    memory.indices.set(place.vault, Math.max(lower, place.index));
+  }
   if (refusals.length === 0) {
     for (const { account, sats } of claim.charges) {
       const taken = memory.accounts.get(account) ?? [];
@@ -97,11 +102,6 @@ function replayOne(claim: Claim, policy: Policy, memory: Memory): ReplayedSpend 
   return { intent, txid, purpose, vault, at, height, sats: spend.sats, feeSats, refusals };
 }
 
-/** Highest index of what returns to the vault that is spent from; -1 where nothing does. */
-function changeIndex({ places, vault }: Claim): number {
-  return Math.max(-1, ...places.flatMap((place) => (place.vault === vault ? place.index : [])));
-}
-
 interface Spend {
   readonly claim: Claim;
   /** Of all transactions of the intent so far: what this one takes as a whole. */
@@ -110,7 +110,6 @@ interface Spend {
   readonly feeSats: bigint;
   /** How many transactions of the intent came before. */
   readonly bumps: number;
-  readonly changeIndexMost: number;
 }
 
 function together(claims: readonly Claim[]): ReadonlyMap<string, bigint> {
@@ -122,12 +121,14 @@ function together(claims: readonly Claim[]): ReadonlyMap<string, bigint> {
 }
 
 function limitsOver(spend: Spend, policy: Policy): readonly Refusal[] {
-  const { claim, sats, feeSats, bumps, changeIndexMost } = spend;
+  const { claim, sats, feeSats, bumps } = spend;
   const limits = limitsOf(policy, claim);
   if (limits === null) {
     return [{ limit: "purposes", detail: `a ${claim.purpose} is not allowed` }];
   }
-  const share = shareFloor(sats, policy.feeShareMax);
+  const purpose = claim.purpose as Purpose;
+  const share = movesNothing(purpose) ? feeSats : shareFloor(sats, policy.feeShareMax);
+  const coins = claim.outpoints.length;
   const over = (limit: string, what: string, value: bigint | number, most: bigint | number) =>
     value > most ? [{ limit, detail: `${what} ${value}, at most ${most}` }] : [];
   return [
@@ -135,9 +136,19 @@ function limitsOver(spend: Spend, policy: Policy): readonly Refusal[] {
     ...over("fees.sats", "fee in sat", feeSats, policy.feeSatsMax),
     ...over("fees.share_bps", "fee in sat", feeSats, share),
     ...over("fees.bumps", "bumps", bumps, policy.bumps),
-    ...over("transaction.inputs", "inputs", claim.outpoints.length, policy.inputsMax),
-    ...over("transaction.change_gap", "change index", changeIndex(claim), changeIndexMost),
+    ...over("transaction.inputs", "inputs", coins, policy.inputsMax),
+    ...(purpose === "consolidation" && coins < limits.inputsMin
+      ? [{ limit: `purposes.${purpose}.inputs_min`, detail: `coins ${coins}` }]
+      : []),
   ];
+}
+
+function placesOver({ places }: Claim, { changeGap }: Policy, memory: Memory): readonly Refusal[] {
+  return places.flatMap(({ vault, index }): readonly Refusal[] => {
+    const most = (memory.indices.get(vault) ?? -1) + changeGap;
+    if (index <= most) return [];
+    return [{ limit: "transaction.change_gap", detail: `index ${index}, at most ${most}` }];
+  });
 }
 
 function destinationsOver({ claim, charges }: Spend, policy: Policy): readonly Refusal[] {
@@ -177,15 +188,19 @@ function boundsOf({ claim, charges }: Spend, policy: Policy): readonly Bounds[] 
   const limits = limitsOf(policy, claim);
   const { windows = [], vaultWindows = [], destinationWindows = [] } = limits ?? {};
   const where = `purposes.${claim.purpose}`;
-  const destinations = [...charges.keys()].filter((account) => destinationOf(account) !== null);
+  const accounts = [...charges.keys()];
   return [
     { limit: `${where}.windows`, account: purposeAccount(claim), windows },
-    { limit: `${where}.vault_windows`, account: vaultAccount(claim), windows: vaultWindows },
-    ...destinations.map((account) => ({
-      limit: `${where}.destination_windows`,
-      account,
-      windows: destinationWindows,
-    })),
+    ...accounts
+      .filter(isVaultAccount)
+      .map((account) => ({ limit: `${where}.vault_windows`, account, windows: vaultWindows })),
+    ...accounts
+      .filter((account) => destinationOf(account) !== null)
+      .map((account) => ({
+        limit: `${where}.destination_windows`,
+        account,
+        windows: destinationWindows,
+      })),
     { limit: "fees.windows", account: FEES, windows: policy.feeWindows },
   ];
 }
@@ -213,8 +228,10 @@ function takenWithin(taken: readonly Taken[], now: Claim, hours: number): bigint
 
 /** Whether a claim lacks an account that every spend is charged to: its windows are not counted. */
 export function lacksCharges(claim: Claim): boolean {
-  const accounts = new Set(claim.charges.map(({ account }) => account));
-  return [purposeAccount(claim), vaultAccount(claim), FEES].some(
-    (account) => !accounts.has(account),
+  const accounts = claim.charges.map(({ account }) => account);
+  return (
+    !accounts.includes(purposeAccount(claim)) ||
+    !accounts.includes(FEES) ||
+    !accounts.some(isVaultAccount)
   );
 }

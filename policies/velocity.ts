@@ -57,7 +57,7 @@ export function purposeAccount({ purpose }: Pick<Whose, "purpose">): string {
   return `purpose ${purpose}`;
 }
 
-export function vaultAccount({ purpose, vault }: Whose): string {
+function vaultAccount({ purpose, vault }: Whose): string {
   return `vault ${vault} ${purpose}`;
 }
 
@@ -68,6 +68,10 @@ function destinationAccount(script: Uint8Array, { purpose }: SpendIntent): strin
 /** The script in hex whose account it is; null when it is no destination's. */
 export function destinationOf(account: string): string | null {
   return /^destination ([0-9a-f]+) /.exec(account)?.[1] ?? null;
+}
+
+export function isVaultAccount(account: string): boolean {
+  return account.startsWith("vault ");
 }
 
 /** All charges of a spend: of its purpose, the vaults that lose, each destination, and the fee. */

@@ -114,7 +114,7 @@ export function guard(parts: GuardParts): Signer {
       burials: asked.evidence?.burials ?? [],
     });
     // An amendment came into force meanwhile: what was verified was for another law.
-    if (parts.policy !== policy) return await judge(asked);
+    if (parts.policy.hash !== policy.hash) return await judge(asked);
     const request = {
       content: claimContent(spend),
       accounts: accountsUsed(spend),

@@ -54,19 +54,21 @@ export function openLaw(options: LawOptions): Law {
     if (announced === null) return;
     const was = lawOf(standing);
     const reading = { wall: now(), height, medianTimeMs: medianTime * 1000 };
-    const enacted = journal.database
-      .transaction(() => {
+    const news = journal.database
+      .transaction((): "counted" | "enacted" | null => {
         const moment = journal.advance(reading);
-        if (announced.since === null) policies.count(delayFrom(moment, reading));
-        else if (due(announced.since, moment, was.looseningHours)) {
-          policies.enact(announced.policy, announced.document, moment);
-          return true;
+        if (announced.since === null) {
+          policies.count(delayFrom(moment, reading));
+          return "counted";
         }
-        return false;
+        if (!due(announced.since, moment, was.looseningHours)) return null;
+        policies.enact(announced.policy, announced.document, moment);
+        return "enacted";
       })
       .immediate();
-    standing = policies.standing();
-    if (enacted) log("ALARM policy in force", { ...fields(announced.policy), was: said(was) });
+    if (news !== null) standing = policies.standing();
+    if (news === "enacted")
+      log("ALARM policy in force", { ...fields(announced.policy), was: said(was) });
   }
 
   return {

@@ -38,6 +38,9 @@ function sectionOf(value: unknown): Document {
 }
 
 const W = (hours: number, sats: number) => ({ hours, sats });
+const T = (above_sats: number, people: number) => ({ above_sats, people });
+const CONSOLIDATION = { ...migration, sat_per_vbyte_max: 2 };
+const RECOVERY = { ...migration, delay_blocks: 4_320 };
 const listed = (...destinations: unknown[]) => destinations;
 
 /** Path, the wider value, the tighter one: the way back loosens. */
@@ -60,6 +63,18 @@ const TIGHTENINGS: readonly (readonly [path: string, wide: unknown, tight: unkno
   ["changes.loosening_hours", 47, 48],
   ["changes", undefined, { loosening_hours: 25 }],
   ["changes", { loosening_hours: 23 }, undefined],
+  ["chain.burial", 100, 101],
+  ["chain.burial", 99, undefined],
+  ["transaction.one_policy", undefined, true],
+  ["lifts", [{ rule: "spend-limit", people: 1 }], undefined],
+  ["lifts", [{ rule: "spend-limit", people: 1 }], [{ rule: "spend-limit", people: 2 }]],
+  ["purposes.withdrawal.approvals", undefined, [T(10, 1)]],
+  ["purposes.withdrawal.approvals", [T(10, 1)], [T(9, 1)]],
+  ["purposes.withdrawal.approvals", [T(10, 1)], [T(10, 2)]],
+  ["purposes.withdrawal.approvals", [T(10, 1)], [T(20, 2), T(10, 1)]],
+  ["purposes.consolidation", CONSOLIDATION, { ...CONSOLIDATION, inputs_min: 6 }],
+  ["purposes.consolidation", CONSOLIDATION, { ...CONSOLIDATION, sat_per_vbyte_max: 1.9 }],
+  ["purposes.recovery-user-lost", RECOVERY, { ...RECOVERY, delay_blocks: 4_321 }],
   ["purposes.migration", migration, undefined],
   ["purposes.withdrawal.sats_per_spend", 50, 49],
   ["purposes.withdrawal.windows", [W(24, 10), W(1, 5)], [W(1, 5), W(24, 9)]],
@@ -72,6 +87,15 @@ const TIGHTENINGS: readonly (readonly [path: string, wide: unknown, tight: unkno
   ["purposes.withdrawal.destinations", listed(A), listed({ address: A, vault: VAULT })],
 ];
 
+/** The same, of sections that need more around them to be a policy. */
+const PARTS: typeof TIGHTENINGS = [
+  ["guardians.threshold", 2, 3],
+  ["guardians.vote_age_seconds", 60, 59],
+  ["guardians.vote_spread_bps", 100, 99],
+  ["guardians.statement_age_blocks", 144, 143],
+  ["purposes.withdrawal.no_proof_sats", 2, 1],
+];
+
 /** Loosenings in both directions. */
 const LOOSENINGS: readonly (readonly [path: string, one: unknown, other: unknown])[] = [
   ["quorum.people", [ANN], [ANN, BEN]],
@@ -81,11 +105,16 @@ const LOOSENINGS: readonly (readonly [path: string, one: unknown, other: unknown
   ["fees.windows", [W(24, 10)], [W(48, 10)]],
   ["fees.windows", [W(24, 10), W(1, 5)], [W(24, 9), W(1, 6)]],
   ["purposes.withdrawal.destinations", listed(A), listed(B)],
+  ["purposes.withdrawal.approvals", [T(10, 2)], [T(5, 1)]],
+  ["lifts", [{ rule: "spend-limit", people: 1 }], [{ rule: "fee-share", people: 1 }]],
+  ["house", undefined, { treasury: VAULT }],
+  ["house", { treasury: VAULT }, { treasury: "cd".repeat(20) }],
+  ["guardians.own", ["ann"], ["ben"]],
   // What this version of the comparison knows nothing about.
-  ["guardians", undefined, {}],
-  ["guardians", { people: [] }, { people: ["x"] }],
+  ["watchers", undefined, {}],
+  ["watchers", { people: [] }, { people: ["x"] }],
   ["fees.miners", 1, 2],
-  ["purposes.withdrawal.proof_free_sats", 2, 1],
+  ["purposes.withdrawal.unheard_of", 2, 1],
   ["fees.windows", [W(24, 10)], [{ ...W(24, 10), count: 3 }]],
   ["purposes.withdrawal.destinations", listed(A), listed({ address: A, until: 1 })],
 ];
@@ -98,6 +127,9 @@ const NEUTRAL: readonly (readonly [path: string, one: unknown, other: unknown])[
   ["fees.windows", [W(24, 10), W(1, 5)], [W(1, 5), W(24, 10)]],
   ["fees.windows", [W(24, 10)], [W(24, 10), W(24, 11)]],
   ["quorum.people", [ANN, BEN], [BEN, ANN]],
+  ["purposes.withdrawal.approvals", [T(10, 1)], [T(10, 1), T(20, 1)]],
+  ["transaction.one_policy", undefined, false],
+  ["lifts", undefined, []],
   ["purposes.withdrawal.destinations", listed(A, B), listed(B, A)],
   ["purposes.withdrawal.destinations", listed(A), listed(A, { address: A, vault: VAULT })],
 ];
@@ -107,12 +139,15 @@ function between(path: string, one: unknown, other: unknown): readonly Differenc
 }
 
 describe("the difference of two policies", () => {
-  it.each(TIGHTENINGS)("%s: %j to %j tightens, and back it loosens", (path, wide, tight) => {
-    const found = between(path, wide, tight);
-    expect(found.every((difference) => difference.path.startsWith(path))).toBe(true);
-    expect(directionOf(found)).toBe("tightening");
-    expect(directionOf(between(path, tight, wide))).toBe("loosening");
-  });
+  it.each([...TIGHTENINGS, ...PARTS])(
+    "%s: %j to %j tightens, and back it loosens",
+    (path, wide, tight) => {
+      const found = between(path, wide, tight);
+      expect(found.every((difference) => difference.path.startsWith(path))).toBe(true);
+      expect(directionOf(found)).toBe("tightening");
+      expect(directionOf(between(path, tight, wide))).toBe("loosening");
+    },
+  );
 
   it.each(LOOSENINGS)("%s: %j to %j loosens, and back too", (path, one, other) => {
     expect(directionOf(between(path, one, other))).toBe("loosening");

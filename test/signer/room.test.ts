@@ -24,6 +24,7 @@ import { createSoftwareKey } from "../../signer/software.ts";
 import { requestOf } from "../support/signer-room.ts";
 import { honest, POLICY } from "../support/spend.ts";
 
+const TIP = "00".repeat(32);
 const SECRET = sha256(u32(1));
 const ANN = { name: "ann", key: hex(ecc.pointFromScalar(SECRET, true) ?? new Uint8Array()) };
 const FIRST: PolicyDocument = {
@@ -59,19 +60,18 @@ beforeEach(async () => {
     });
     request.on("end", () => {
       const calls = JSON.parse(body) as { id: number; method: string }[];
-      const info = {
-        chain: "regtest",
-        blocks: tip.height,
-        bestblockhash: "00".repeat(32),
-        mediantime: tip.time,
+      const answers: Readonly<Record<string, unknown>> = {
+        getblockchaininfo: {
+          chain: "regtest",
+          blocks: tip.height,
+          bestblockhash: TIP,
+          mediantime: tip.time,
+        },
+        getbestblockhash: TIP,
       };
       response.end(
         JSON.stringify(
-          calls.map(({ id, method }) => ({
-            id,
-            error: null,
-            result: method === "getblockchaininfo" ? info : null,
-          })),
+          calls.map(({ id, method }) => ({ id, error: null, result: answers[method] ?? null })),
         ),
       );
     });
