@@ -2,13 +2,11 @@
 import { HDKey } from "@scure/bip32";
 import { NETWORK, p2tr, p2tr_ms, Script, TEST_NETWORK } from "@scure/btc-signer";
 import fc from "fast-check";
-import * as ecc from "tiny-secp256k1";
 import { describe, expect, it } from "vitest";
 import { HARDENED } from "../../policies/bitcoin/account-key.ts";
 import { hex } from "../../policies/bitcoin/hash.ts";
 import { NETWORKS, PARAMETERS } from "../../policies/bitcoin/network.ts";
 import { IN } from "../../policies/bitcoin/psbt-fields.ts";
-import { midstates, SIGHASH_DEFAULT, taprootSighash } from "../../policies/bitcoin/sighash.ts";
 import {
   addressOf,
   branchHash,
@@ -16,10 +14,9 @@ import {
   tapTreeRoot,
   timelockLeaf,
 } from "../../policies/bitcoin/taproot.ts";
-import { writeSignedTx } from "../../policies/bitcoin/transaction.ts";
 import { compare, concat, u8 } from "../../policies/bitcoin/wire.ts";
 import { decide } from "../../policies/decide.ts";
-import { EXIT_BLOCKS, EXIT_TEMPLATE, exitBranch, exitTemplate } from "../../policies/exit.ts";
+import { EXIT_BLOCKS, EXIT_TEMPLATE, exitTemplate } from "../../policies/exit.ts";
 import {
   type Branch,
   CHANGE,
@@ -36,6 +33,7 @@ import { consensusObjection } from "../support/second-opinion.ts";
 import {
   EXIT_VAULT,
   exitDerivations,
+  exited,
   finished,
   honest,
   onInput,
@@ -388,18 +386,4 @@ function leaving(sequence: number): Spend {
       tx: (tx) => ({ ...tx, inputs: tx.inputs.map((input) => ({ ...input, sequence })) }),
     },
   });
-}
-
-/** Finished by one signature over the exit leaf; `step` leads from the branch to the key's. */
-function exited({ tx, spent, coins }: Spend, role: Role, step: number): Uint8Array {
-  const [coin] = coins;
-  const exit = coin?.script.exit;
-  const party = EXIT_VAULT.parties.get(role);
-  if (coin === undefined || !exit || party === undefined) throw new Error("no exit");
-  const { branch, index } = coin.script;
-  expect(exit.branch).toBe(exitBranch(branch));
-  const about = { tx, midstates: midstates(tx, spent), input: 0, type: SIGHASH_DEFAULT };
-  const sighash = taprootSighash({ ...about, leafHash: exit.leafHash });
-  const signature = ecc.signSchnorr(sighash, party.secretAt(branch + step, index));
-  return writeSignedTx(tx, [[signature, exit.leaf, exit.controlBlock]]);
 }
