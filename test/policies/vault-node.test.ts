@@ -8,7 +8,7 @@ import { equal } from "../../policies/bitcoin/wire.ts";
 import { EXIT_BLOCKS } from "../../policies/exit.ts";
 import { spendFacts } from "../../policies/facts.ts";
 import { CHANGE, descriptorOf, RECEIVE, vaultScripts } from "../../policies/vault.ts";
-import { branchesOf } from "../../signer/node/vault-coins.ts";
+import { branchesOf, vaultCoins } from "../../signer/node/vault-coins.ts";
 import { describeNode, type TestNode } from "../support/node.ts";
 import {
   EXIT_VAULT,
@@ -160,6 +160,31 @@ describeNode("a vault on a real node", (node) => {
       allowed: false,
       "reject-reason": expect.stringMatching(/Locktime requirement not satisfied/),
     });
+  });
+
+  it("tells coins of a vault with an exit by the descriptors that we know it by", async () => {
+    const { vault, scripts } = testVault({ seed: "watched", exit: true });
+    const wallet = { wallet: "exits" };
+    await node.rpc.call("createwallet", {
+      wallet_name: wallet.wallet,
+      disable_private_keys: true,
+      blank: true,
+    });
+    const requests = branchesOf(vault).map((body) => ({
+      desc: `${body}#${descriptorChecksum(body)}`,
+      timestamp: "now",
+      range: [0, 9],
+    }));
+    const said = await node.rpc.call("importdescriptors", [requests], wallet);
+    expect(said).toMatchObject([{ success: true }, { success: true }]);
+    for (const branch of [RECEIVE, CHANGE] as const) {
+      const address = addressOf(scripts.at(branch, 2).script, "regtest");
+      await node.miner.fund(address ?? "", 5_000n);
+    }
+    await node.rpc.call("syncwithvalidationinterfacequeue");
+    const result = await node.rpc.call("listunspent", [0], wallet);
+    const coins = vaultCoins([vault], { kind: "result", result }, 0).get(vault.id);
+    expect(coins?.map(({ sats }) => sats)).toEqual([5_000n, 5_000n]);
   });
 
   it("reads our PSBT as we do", async () => {
