@@ -23,6 +23,8 @@ interface ComposeOptions {
   readonly lsp: string;
   readonly trustee: string;
   readonly secondTrustee?: string;
+  readonly exit?: boolean;
+  readonly escrow?: boolean;
 }
 
 export function addVault(program: Command): void {
@@ -36,6 +38,8 @@ export function addVault(program: Command): void {
     .requiredOption("--lsp <key>", "the LSP's account key")
     .requiredOption("--trustee <key>", "the trustee's account key")
     .option("--second-trustee <key>", "the second trustee's account key (a house vault)")
+    .option("--exit", "let the user leave alone with coins that rested half a year (a user vault)")
+    .option("--escrow", "what the house holds in escrow, not its own (a house vault)")
     .action((options: ComposeOptions) => {
       withInput(false, () => {
         console.log(JSON.stringify(compose(options), null, 2));
@@ -44,7 +48,7 @@ export function addVault(program: Command): void {
     });
   vault
     .command("show <file>")
-    .description("Show a vault's descriptor, its proof of an unspendable key path, and addresses.")
+    .description("Show a vault's descriptor, proof of a dead key path, addresses, and exit if any.")
     .option("--count <n>", "addresses a branch", "3")
     .option("--json", "print one JSON object")
     .action((file: string, options: { count: string; json?: boolean }) => {
@@ -71,8 +75,10 @@ function compose(options: ComposeOptions) {
   };
   const holders = Object.entries(keys).map(([role, key]) => ({ role: role as Role, key }));
   try {
-    const kind = options.user === undefined ? "treasury" : "user";
-    const document = composeVault({ network, kind, name: options.name, holders });
+    const house = options.escrow === true ? "escrow" : "treasury";
+    const kind = options.user === undefined ? house : "user";
+    const { name, exit = false } = options;
+    const document = composeVault({ network, kind, name, holders, exit });
     readVault(document);
     return document;
   } catch (error) {
@@ -93,8 +99,9 @@ function show(file: string, count: number) {
   const scripts = vaultScripts(vault);
   const addresses = (branch: typeof RECEIVE | typeof CHANGE, network: Network) =>
     Array.from({ length: count }, (_, index) => {
-      const { script, leaf } = scripts.at(branch, index);
-      return { branch, index, address: addressOf(script, network), leaf: hex(leaf) };
+      const { script, leaf, exit } = scripts.at(branch, index);
+      const exitLeaf = exit === null ? null : hex(exit.leaf);
+      return { branch, index, address: addressOf(script, network), leaf: hex(leaf), exitLeaf };
     });
   return {
     id: vault.id,
@@ -106,6 +113,7 @@ function show(file: string, count: number) {
     keyPathUnspendable: isProvablyUnspendable(vault.internal),
     chainCodeByConvention: followsConvention(vault),
     holders: vault.holders.map(({ role, key }) => ({ role, key: key.text })),
+    exit: vault.exit,
     receive: addresses(RECEIVE, vault.network),
     change: addresses(CHANGE, vault.network),
   };
@@ -128,5 +136,15 @@ function inWords(shown: ReturnType<typeof show>): string {
     ...shown.receive.map(line),
     "Change",
     ...shown.change.map(line),
+    ...exitInWords(shown),
   ].join("\n");
+}
+
+function exitInWords({ exit, receive, change }: ReturnType<typeof show>): readonly string[] {
+  if (exit === null) return ["No exit: every spend takes two of the three keys, for ever."];
+  return [
+    `Exit: a coin confirmed in block h can leave by the user's key alone in block h + ${exit.blocks}`,
+    "or later. Every move of a coin starts its count anew. The leaf of each address:",
+    ...[...receive, ...change].map((one) => `  /${one.branch}/${one.index}  ${one.exitLeaf}`),
+  ];
 }

@@ -1,7 +1,7 @@
 /** What must never be registered: a signer signs for registered vaults alone. */
 import { describe, expect, it } from "vitest";
 import { readVault, type VaultDocument, VaultError } from "../../policies/vault.ts";
-import { OTHER_VAULT, party, USER_VAULT } from "../support/spend.ts";
+import { EXIT_VAULT, OTHER_VAULT, party, USER_VAULT } from "../support/spend.ts";
 
 const HONEST: VaultDocument = USER_VAULT.vault.document;
 const KEYS = HONEST.policy.keys;
@@ -44,6 +44,34 @@ describe("attack 56: a key in two places", () => {
     refuses({ template: "tr(@0/**,sortedmulti_a(2,@1/**,@1/**,@3/**))" }));
   it("in a second leaf on the same branches", () =>
     refuses({ template: "tr(@0/**,{sortedmulti_a(2,@1/**,@2/**,@3/**),pk(@1/**)})" }));
+});
+
+/** The one vault that has a second leaf, with that leaf bent: test/policies/exit.test.ts has more. */
+function refusesExit(bend: (template: string) => string): void {
+  const { document } = EXIT_VAULT.vault;
+  const template = bend(document.policy.template);
+  expect(template).not.toBe(document.policy.template);
+  const bent = { ...document, policy: { ...document.policy, template } };
+  expect(() => readVault(bent)).toThrow(VaultError);
+}
+
+describe("attack 56: the user's key in both leaves of a vault with an exit", () => {
+  it.each(["/<0;1>/*", "/**", "/<1;2>/*", "/<0;3>/*"])("on %s", (branches) =>
+    refusesExit((template) => template.replace("/<2;3>/*", branches)),
+  );
+});
+
+describe("attack 67: a hardened step in an exit", () => {
+  it.each(["/<2';3'>/*", "/<2;3>/*'", "/0'/<2;3>/*"])("%s", (steps) =>
+    refusesExit((template) => template.replace("/<2;3>/*", steps)),
+  );
+});
+
+describe("attack 68: an exit after a time that means nothing, or another", () => {
+  it.each(["older(0)", "older(65536)", "older(26279)", "older(4220584)", "after(26280)"])(
+    "%s",
+    (lock) => refusesExit((template) => template.replace("older(26280)", lock)),
+  );
 });
 
 describe("attack 67: steps that an xpub cannot take, or overlapping ones", () => {

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { EXIT_TEMPLATE } from "../../policies/exit.ts";
 import { MULTI_TEMPLATE } from "../../policies/vault.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -78,6 +79,7 @@ describe("firmware-configs", () => {
     const { templates } = schema.parse(JSON.parse(read("firmware-configs/wallet-policies.json")));
     expect(templates.map(({ name, template }) => [name, template])).toEqual([
       ["multi", MULTI_TEMPLATE],
+      ["multi+exit", EXIT_TEMPLATE],
     ]);
   });
 });

@@ -8,7 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { base64 } from "@scure/base";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { hex } from "../../policies/bitcoin/hash.ts";
 import { rulesTable } from "../../policies/rules-table.ts";
+import { CHANGE } from "../../policies/vault.ts";
+import { EXIT_VAULT, type TestVault, TREASURY } from "../support/spend.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const PAGE = readFileSync(join(ROOT, "policies/README.md"), "utf8");
@@ -276,6 +279,32 @@ describe("ballast vault", () => {
     ]);
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toEqual(vault);
+  });
+
+  const compose = ({ parties }: TestVault, ...more: readonly string[]) =>
+    ballast([
+      ...["vault", "compose", "--network", "regtest", "--name", "Ballast test", ...more],
+      ...[...parties].flatMap(([role, { text }]) => [`--${role}`, text]),
+    ]);
+
+  it("composes a vault with an exit, and shows its leaf and when it opens", () => {
+    const { status, stdout } = compose(EXIT_VAULT, "--exit");
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toEqual(EXIT_VAULT.vault.document);
+    const words = ballast(["vault", "show", "-", "--count", "1"], stdout).stdout;
+    expect(words).toContain("in block h + 26280");
+    expect(words).toContain(hex(EXIT_VAULT.scripts.at(CHANGE, 0).exit?.leaf ?? new Uint8Array(0)));
+    const plain = ballast(["vault", "show", "-"], example("json vault")).stdout;
+    expect(plain).toContain("No exit");
+  });
+
+  it("composes no exit for the house, whose coins may lie in escrow", () => {
+    expect(compose(TREASURY, "--exit")).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("only a user's vault has an exit"),
+    });
+    const escrow = compose(TREASURY, "--escrow");
+    expect(JSON.parse(escrow.stdout)).toEqual({ ...TREASURY.vault.document, kind: "escrow" });
   });
 });
 

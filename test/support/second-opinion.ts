@@ -50,7 +50,8 @@ export function scureSighash(options: {
 /**
  * Why bitcore-lib's interpreter would not accept this finished transaction, or null. It has a fault
  * of its own: version 11.5.1 finds every signature wrong under a key that starts with a zero byte
- * (one in 256), so only vaults without such keys are shown to it.
+ * (one in 256), and every control block of such an internal key, so only vaults without such keys
+ * are shown to it.
  */
 export function consensusObjection(raw: Uint8Array, spent: readonly TxOutput[]): string | null {
   const tx = new bitcore.Transaction(Buffer.from(raw));

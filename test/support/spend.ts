@@ -326,6 +326,23 @@ export function finished(
   return writeSignedTx(spend.tx, witnesses);
 }
 
+/**
+ * One coin finished by one signature over its exit leaf. The key's branch stands `step` above the
+ * coin's: by two in an honest exit.
+ */
+export function exited({ tx, spent, coins }: Draft, role: Role, step: number): Uint8Array {
+  const [coin] = coins;
+  const party = coin?.vault.parties.get(role);
+  if (coin === undefined || coin.script.exit === null || party === undefined) {
+    throw new Error(`no exit for the ${role}`);
+  }
+  const { branch, index, exit } = coin.script;
+  const about = { tx, midstates: midstates(tx, spent), input: 0, type: SIGHASH_DEFAULT };
+  const sighash = taprootSighash({ ...about, leafHash: exit.leafHash });
+  const signature = ecc.signSchnorr(sighash, party.secretAt(branch + step, index));
+  return writeSignedTx(tx, [[signature, exit.leaf, exit.controlBlock]]);
+}
+
 /** The signature of a role's key over one input, SIGHASH_DEFAULT. */
 export function signatureOf(
   spend: Draft,
