@@ -33,15 +33,17 @@ import type { CurvePool } from "../../signer/curve.ts";
 import type { Signer } from "../../signer/signer.ts";
 import { deepTree } from "./hostile.ts";
 import { measured, type Row, rounded } from "./result.ts";
-import { quantile, timed, watchLoop } from "./timing.ts";
+import { mainThreadMs, quantile, timed, watchLoop } from "./timing.ts";
 
 const WARM_UP = 3;
 const TABLE = "refusal of a well-formed hostile PSBT through the whole guard, ms";
 
 export interface CostlyRow extends Row {
   readonly kind: string;
-  /** Milliseconds. */
+  /** Milliseconds that a timer of the main thread had to wait at worst. */
   readonly "longest delay": number;
+  /** Milliseconds of processor time that the main thread used for one refusal at worst. */
+  readonly "main thread max": number;
 }
 
 interface Asked {
@@ -87,10 +89,15 @@ async function rowOf(
   const whole: number[] = [];
   const gate: number[] = [];
   const delays: number[] = [];
+  const own: number[] = [];
   for (let round = -WARM_UP; round < rounds; round += 1) {
     const start = performance.now();
     if (psbt !== null) readPsbt(psbt);
     const gateMs = performance.now() - start;
+    // Apart from the watched one: the watch wakes the main thread every millisecond.
+    const before = mainThreadMs();
+    await work();
+    const ownMs = mainThreadMs() - before;
     const watch = await watchLoop();
     const { ms } = await timed(work);
     const delay = await watch.end();
@@ -98,6 +105,7 @@ async function rowOf(
     whole.push(ms);
     gate.push(gateMs);
     delays.push(delay);
+    own.push(ownMs);
   }
   return {
     table: TABLE,
@@ -108,6 +116,8 @@ async function rowOf(
     p99: rounded(quantile(whole, 0.99)),
     "delay p50": rounded(quantile(delays, 0.5)),
     "longest delay": rounded(Math.max(...delays)),
+    "main thread p50": rounded(quantile(own, 0.5)),
+    "main thread max": rounded(Math.max(...own)),
   };
 }
 
