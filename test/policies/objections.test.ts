@@ -3,7 +3,16 @@ import { describe, expect, it } from "vitest";
 import { outpoint } from "../../policies/bitcoin/transaction.ts";
 import { judge } from "../../policies/decide.ts";
 import type { HistoryDocument } from "../../policies/history.ts";
-import { HEIGHT, honest, NOW, POLICY, type Spend, USER_VAULT } from "../support/spend.ts";
+import { rules } from "../../policies/rules.ts";
+import {
+  HEIGHT,
+  honest,
+  NOW,
+  POLICY,
+  recipient,
+  type Spend,
+  USER_VAULT,
+} from "../support/spend.ts";
 import { coinOnChain, withdrawal } from "./bends.ts";
 
 const ELSEWHERE = `${"cd".repeat(32)}:0`;
@@ -95,5 +104,23 @@ describe("a fee rate out of range", () => {
   it("is told in sats and thousandths", () => {
     const [told] = said(honest({ feeSats: 9_702n })).filter(({ rule }) => rule === "fee-rate");
     expect(told?.detail).toBe("fee rate is 50.010 sat/vB, at most 50.000");
+  });
+});
+
+describe("payments that were not meant", () => {
+  it.each([
+    [5, /sat to [a-z0-9]+; the intent says nobody$/],
+    [6, /sat to [a-z0-9]+, 1 more; the intent says nobody$/],
+  ])("are told five at most, of %i", (count, words) => {
+    const payments = Array.from({ length: count }, (_, n) => ({
+      script: recipient(n),
+      sats: 1_000_000n,
+    }));
+    const spend = honest({ payments }).case;
+    const intent = { ...spend.intent, outputs: [] };
+    const [told, ...more] = rules["outputs-as-intended"].check({ ...spend, intent });
+    expect(more).toEqual([]);
+    expect(told?.detail.match(/sat to bcrt1/g)).toHaveLength(5);
+    expect(told?.detail).toMatch(words);
   });
 });
