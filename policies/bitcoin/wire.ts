@@ -21,7 +21,7 @@ export interface Reader {
   readonly u8: () => number;
   readonly u32: () => number;
   readonly u64: () => bigint;
-  /** A compact size in its shortest form, below 2^32. */
+  /** A compact size in its shortest form, at most SIZE_MAX. */
   readonly size: () => number;
   readonly bytes: (length: number) => Uint8Array;
   /** Walks on without making a view. */
@@ -32,8 +32,15 @@ export interface Reader {
   readonly end: () => void;
 }
 
+/** Nodes read no larger one (MAX_SIZE in Bitcoin Core's serialize.h), be it a length or a type. */
+const SIZE_MAX = 0x0200_0000;
+
 function minimal(is: boolean, at: number): void {
   if (!is) throw new WireError("non-minimal", at, "compact size is not minimal");
+}
+
+function oversized(at: number): WireError {
+  return new WireError("range", at, "compact size is larger than any message");
 }
 
 /**
@@ -92,10 +99,11 @@ class Cursor implements Reader {
     if (first < 0xfd) return first;
     if (first === 0xff) {
       minimal(this.u64() > 0xffff_ffffn, start);
-      throw new WireError("range", start, "compact size is larger than any message");
+      throw oversized(start);
     }
     const value = first === 0xfd ? this.u8() | (this.u8() << 8) : this.u32();
     minimal(value >= (first === 0xfd ? 0xfd : 0x1_0000), start);
+    if (value > SIZE_MAX) throw oversized(start);
     return value;
   }
 

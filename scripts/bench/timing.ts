@@ -1,4 +1,5 @@
 /** Contenders in turn, round by round, so that whatever slows the machine slows them alike. */
+import { existsSync, readFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -53,7 +54,7 @@ function rest(ms = REST_MS): Promise<void> {
 }
 
 export interface LoopWatch {
-  /** The longest time in milliseconds that the main thread kept a timer waiting. */
+  /** The longest time in milliseconds that the main thread kept a timer waiting, for any reason. */
   readonly end: () => Promise<number>;
 }
 
@@ -73,6 +74,17 @@ export async function watchLoop(): Promise<LoopWatch> {
       return delays.max / 1e6 - LAG_RESOLUTION_MS;
     },
   };
+}
+
+/**
+ * Milliseconds of processor time that the main thread has used so far, NaN where the system does not
+ * tell. Between two readings it cannot have blocked itself for longer than their difference: what a
+ * delay has beyond that is another program's doing. Linux counts each thread's; the main one has the
+ * number of the process.
+ */
+export function mainThreadMs(): number {
+  const file = `/proc/self/task/${process.pid}/schedstat`;
+  return existsSync(file) ? Number(readFileSync(file, "utf8").split(" ")[0]) / 1e6 : Number.NaN;
 }
 
 export interface Timed<Value> {

@@ -129,6 +129,16 @@ describe("sizes", () => {
       "psbt-non-minimal",
     ],
     [
+      "of a type as large as nodes read are read",
+      [Uint8Array.of(6, 0xfe, 0, 0, 0, 2, 1), Uint8Array.of(1, 7)],
+      null,
+    ],
+    [
+      "of a type that is larger",
+      [Uint8Array.of(6, 0xfe, 1, 0, 0, 2, 1), Uint8Array.of(1, 7)],
+      "psbt-field",
+    ],
+    [
       "of a type beyond four bytes, which no writer could write back",
       [Uint8Array.of(9, 0xff, 0x16, 0, 0, 0, 1, 0, 0, 0), Uint8Array.of(1, 7)],
       "psbt-field",
