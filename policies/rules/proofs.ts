@@ -121,12 +121,16 @@ export const proofRules = {
     answers: [],
     check: (spend) => {
       const { evidence, history, intent } = spend;
+      const seen = new Set<string>();
       return evidence.operations.flatMap((operation) => {
         const { vault, number } = operation;
+        const twice = seen.has(`${vault} ${number}`);
+        seen.add(`${vault} ${number}`);
         const used = history.nonces.get(`operation ${vault} ${number}`);
         const fault = operationAuthorised(operation, spend);
         return [
           ...(fault === null ? [] : no(fault)),
+          ...(twice ? no(`operation ${number} of vault ${vault} is brought twice`) : []),
           ...(used === undefined || used === intent.id
             ? []
             : no(`operation ${number} of vault ${vault} was used already`)),
