@@ -180,3 +180,10 @@ export function vaultSats({ history, chain, intent }: Case, vault: string): bigi
     0n,
   );
 }
+
+/** Coins that other intents have been signed for. */
+export function inFlight({ history, intent }: Case): ReadonlySet<string> {
+  return new Set(
+    history.related.flatMap((claim) => (claim.intent === intent.id ? [] : claim.outpoints)),
+  );
+}

@@ -102,7 +102,7 @@ describe("a replay", () => {
         const passed: HistoryDocument["claims"] = [];
         const told = spends.map(({ facts, intent, claim, case: base }) => {
           const document = { ...NO_HISTORY, claims: passed };
-          const query = historyQuery({ facts, intent, policy, evidence: NO_EVIDENCE });
+          const query = historyQuery({ facts, intent, policy, evidence: NO_EVIDENCE, chain: null });
           const history = historyOf(document, query, { now: claim.at, height: claim.height });
           const said = Object.keys(REPLAYED).filter(
             (rule) => rules[rule as RuleId].check({ ...base, policy, history }).length > 0,

@@ -3,20 +3,27 @@ import { describe, expect, it } from "vitest";
 import { decide } from "../../policies/decide.ts";
 import type { Case } from "../../policies/rules/rule.ts";
 import { RECEIVE } from "../../policies/vault.ts";
-import { mandate, notice, psbtText } from "../support/proofs.ts";
+import { mandate, notice, operation, psbtText, signatory } from "../support/proofs.ts";
 import {
+  escrowIn,
+  escrowOut,
   type Knobs,
+  LAW,
+  OWN_COIN,
   RECOVERY_VAULT,
   recoveryLspGone,
   recoveryUserLost,
   withdrawal,
 } from "../support/purposes.ts";
 import {
+  ESCROW,
   HEIGHT,
   honest,
+  NOW,
   OTHER_VAULT,
   recipient,
   type SpendOptions,
+  TREASURY,
   USER_VAULT,
 } from "../support/spend.ts";
 
@@ -97,3 +104,104 @@ function bump(knobs: Knobs & { readonly locktime?: number } = {}): SpendOptions 
 it("an honest bump under the mandate is approved", () => {
   expect(said(bump())).toEqual([]);
 });
+
+describe("the escrow", () => {
+  const other = { outpoint: `${"e5".repeat(32)}:0`, sats: 1_000_000n, height: HEIGHT - 50 };
+  /** The escrow owes 1,500,000 sat, has 1,499,801 and change in this spend, and another coin. */
+  const spending = (outpoints: readonly string[]) =>
+    escrowOut({
+      account: { outpoints: [OWN_COIN.outpoint], poolMsats: 1_990_000_000n },
+      coins: (coins) =>
+        new Map([...coins, [ESCROW.vault.id, [...(coins.get(ESCROW.vault.id) ?? []), other]]]),
+      history: (document) => ({
+        ...document,
+        claims: [past({ purpose: "escrow-out", vault: ESCROW.vault.id, outpoints })],
+      }),
+    });
+
+  it("is not emptied by two spends that each count on the other's coins", () => {
+    expect(said(spending([`${"e6".repeat(32)}:0`]))).toEqual([]);
+    expect(said(spending([other.outpoint]))).toEqual(["escrow-covers-pool"]);
+  });
+
+  it("does not count on coins that were locked after the statement", () => {
+    const locked = (height: number) =>
+      escrowOut({
+        account: { outpoints: [OWN_COIN.outpoint], poolMsats: 1_990_000_000n },
+        coins: (coins) =>
+          new Map([
+            ...coins,
+            [ESCROW.vault.id, [...(coins.get(ESCROW.vault.id) ?? []), { ...other, height }]],
+          ]),
+      });
+    // The statement is of six blocks ago.
+    expect(said(locked(HEIGHT - 6))).toEqual([]);
+    expect(said(locked(HEIGHT - 5))).toEqual(["escrow-covers-pool"]);
+  });
+
+  it("pays no claim whose coins have been paid out since the statement", () => {
+    const spent = escrowOut({ coins: (coins) => new Map([...coins, [USER, []]]) });
+    expect(said(spent)).toEqual(["accounts-settled"]);
+    const flying = escrowOut({
+      history: (document) => ({
+        ...document,
+        claims: [past({ outpoints: [OWN_COIN.outpoint] })],
+      }),
+    });
+    expect(said(flying)).toEqual(["accounts-settled"]);
+  });
+
+  it("takes no operation twice in one request", () => {
+    const twice = escrowIn({
+      sats: 1_400_000n,
+      evidence: ({ operations = [], ...evidence }) => ({
+        ...evidence,
+        operations: [...operations, ...operations],
+      }),
+    });
+    expect(said(twice)).toEqual(["operation-authorised"]);
+  });
+
+  it("takes a user's coins by the LSP's journal alone, which knows what was drawn on the claim", () => {
+    const trustee = { ...LAW, role: "trustee" as const };
+    expect(said(escrowIn({ law: trustee }))).toEqual(["purpose-signers"]);
+    const house = escrowIn({
+      law: trustee,
+      votes: null,
+      statement: null,
+      spend: { from: TREASURY, signed: [] },
+    });
+    expect(said(house)).toEqual([]);
+  });
+
+  it("takes the treasury's coins for an operating key that the account has named", () => {
+    const key = signatory("operating");
+    const vault = USER;
+    const house = escrowIn({
+      votes: null,
+      statement: null,
+      spend: { from: TREASURY, signed: [], parties: [ESCROW] },
+      evidence: (evidence) => ({
+        ...evidence,
+        operations: [
+          operation(USER_VAULT, { sats: 700_000n }, { secret: key.secret, key: key.key }),
+        ],
+      }),
+      notices: [notice("delegate", { vault, no: 1, key: key.key, sats: 700_000, until: HEIGHT })],
+    });
+    expect(said(house)).toEqual([]);
+  });
+});
+
+type Claims = Parameters<NonNullable<Knobs["history"]>>[0]["claims"];
+
+/** Something else that was signed before. */
+function past(part: Partial<Claims[number]>): Claims[number] {
+  return {
+    ...{ intent: "ef".repeat(32), purpose: "withdrawal", vault: OTHER, txid: "12".repeat(32) },
+    ...{ anchor: `${"cd".repeat(32)}:0`, outpoints: [`${"cd".repeat(32)}:0`], charges: [] },
+    ...{ places: [], userSigned: true, fixed: "", nonces: [] },
+    ...{ at: NOW - 3_600_000, height: HEIGHT - 6 },
+    ...part,
+  };
+}
