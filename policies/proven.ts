@@ -83,6 +83,7 @@ export function countedVotes({ evidence, intent, history, policy }: Case) {
   return evidence.votes.filter(
     ({ fault, pool, index, time }) =>
       fault === null &&
+      pool === policy.guardians?.pool &&
       `${pool}/${index}` === intent.cycle &&
       time >= youngest - age &&
       time <= youngest + age,

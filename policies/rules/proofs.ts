@@ -28,7 +28,17 @@ export const proofRules = {
           ? []
           : no(`${guardian} votes for ${turn}, not ${intent.cycle}`);
       });
-      return [...faults, ...tooFewVotes(spend, guardians.threshold), ...tooFarApart(spend)];
+      const [pool] = intent.cycle.split("/");
+      const strange =
+        pool === guardians.pool
+          ? []
+          : no(`the intent takes its price from ${pool}, claims are kept in ${guardians.pool}`);
+      return [
+        ...strange,
+        ...faults,
+        ...tooFewVotes(spend, guardians.threshold),
+        ...tooFarApart(spend),
+      ];
     },
   },
   "statement-signed": {

@@ -1,18 +1,34 @@
 /** Attacks that the law once let pass, each as an evil orchestrator would have asked for it. */
 import { describe, expect, it } from "vitest";
 import { decide } from "../../policies/decide.ts";
+import { EvidenceError, readEvidence } from "../../policies/evidence.ts";
 import type { Case } from "../../policies/rules/rule.ts";
 import { RECEIVE } from "../../policies/vault.ts";
-import { mandate, notice, operation, psbtText, signatory } from "../support/proofs.ts";
+import { chargesOf } from "../../policies/velocity.ts";
 import {
+  EVIDENCE,
+  mandate,
+  notice,
+  operation,
+  psbtText,
+  signatory,
+  votes,
+} from "../support/proofs.ts";
+import {
+  cancel,
+  collect,
+  collectBatch,
   escrowIn,
   escrowOut,
   type Knobs,
   LAW,
+  migration,
   OWN_COIN,
+  proofOfReserves,
   RECOVERY_VAULT,
   recoveryLspGone,
   recoveryUserLost,
+  refresh,
   withdrawal,
 } from "../support/purposes.ts";
 import {
@@ -101,8 +117,25 @@ function bump(knobs: Knobs & { readonly locktime?: number } = {}): SpendOptions 
   });
 }
 
-it("an honest bump under the mandate is approved", () => {
-  expect(said(bump())).toEqual([]);
+describe("a bump without the user", () => {
+  it("goes by the mandate", () => {
+    expect(said(bump())).toEqual([]);
+  });
+
+  it("does not bring back what the user signed too long ago to be signed for", () => {
+    expect(said(bump({ locktime: HEIGHT - 144 }))).toEqual([]);
+    expect(said(bump({ locktime: HEIGHT - 145 }))).toEqual(["user-signs-first"]);
+  });
+
+  it("goes on where this signer has signed the original in its time", () => {
+    const locktime = HEIGHT - 145;
+    const { facts, intent } = honest(bump({ locktime }));
+    const { original } = honest(bump({ locktime })).case.evidence;
+    const outpoints = facts.inputs.map(({ outpoint }) => outpoint);
+    const claim = past({ intent: intent.id, txid: original?.txid ?? "", outpoints });
+    const history: Knobs["history"] = (document) => ({ ...document, claims: [claim] });
+    expect(said(bump({ locktime, history }))).toEqual([]);
+  });
 });
 
 describe("the escrow", () => {
@@ -205,3 +238,87 @@ function past(part: Partial<Claims[number]>): Claims[number] {
     ...part,
   };
 }
+
+describe("a price", () => {
+  it("of another currency moves no claim, whatever turn the intent names", () => {
+    expect(said(collect({ cycle: "jpy/4711", votes: { pool: "jpy" } }))).toEqual([
+      "own-guardian",
+      "votes-agree",
+    ]);
+  });
+
+  it("beyond any price is no evidence, and no fault of the signer", () => {
+    const dear = (price: string) => ({
+      ...EVIDENCE,
+      votes: votes().map((vote) => ({ ...vote, price })),
+    });
+    expect(readEvidence(dear("1000000000000")).votes).toHaveLength(3);
+    expect(() => readEvidence(dear("1000000000001"))).toThrow(EvidenceError);
+  });
+});
+
+describe("a cancel", () => {
+  const unsigned = () => honest(collect({ tx: (tx) => ({ ...tx, locktime: HEIGHT - 1 }) }));
+  const cancelling = (original: ReturnType<typeof honest>) =>
+    cancel({
+      tx: (tx) => ({ ...tx, inputs: original.tx.inputs }),
+      evidence: (evidence) => ({ ...evidence, original: psbtText(original.psbt) }),
+      history: (document) => ({ ...document, claims: [] }),
+    });
+
+  it("takes nothing back that nobody has signed: it would move a user's coins for a tale", () => {
+    expect(said(cancelling(unsigned()))).toEqual(["cancel-takes-back"]);
+    const signed = honest({ ...collect(), signed: ["lsp"] });
+    expect(said(cancelling(signed))).toEqual([]);
+  });
+});
+
+it("a migration draws on the claim, which the coins left behind would else pay out again", () => {
+  const { facts, intent } = honest(migration());
+  const drawn = chargesOf(facts, intent).filter(({ account }) => account === `drawn ${USER}`);
+  expect(drawn.map(({ sats }) => sats)).toEqual([3_000_000n + (facts.feeSats ?? 0n)]);
+});
+
+it("a proof of reserves under a foreign first script is refused, not a fault", () => {
+  const script = recipient(9);
+  const foreign = proofOfReserves({
+    spend: {
+      bend: {
+        spent: (spent) => spent.map((output, i) => (i === 0 ? { ...output, script } : output)),
+      },
+    },
+  });
+  expect(said(foreign)).toEqual(["reserves-never-final"]);
+});
+
+it("a refresh waits for a coin that no block has", () => {
+  const unconfirmed = refresh({
+    law: { ...LAW, chain: { ...LAW.chain, confirmations: 0 } },
+    age: 20_001,
+  });
+  expect(said(unconfirmed)).toEqual(["refresh-due"]);
+});
+
+it("a cancel beside a coin of the house charges the user's vault for the fee that it bears", () => {
+  const { facts, intent } = honest({
+    ...collectBatch({ returned: [2_395_000n, 2_500_000n] }),
+    change: 1_000_000n,
+  });
+  const fees = (purpose: "cancel" | "collect") =>
+    chargesOf(facts, { ...intent, purpose }).find(
+      ({ account }) => account === `userless-fees ${USER}`,
+    )?.sats;
+  expect(fees("collect")).toBe(0n);
+  expect(fees("cancel")).toBe(5_000n);
+});
+
+it("a recovery keeps no old key under a new origin", () => {
+  const { case: spend } = honest(recoveryUserLost());
+  const [to] = spend.parties;
+  const old = USER_VAULT.vault.holders.find(({ role }) => role === "lsp");
+  if (to === undefined || old === undefined) throw new Error("both vaults have an LSP");
+  const key = { ...old.key, text: old.key.text.replace(/^\[[0-9a-f]{8}/, "[00000001") };
+  const holders = to.holders.map((holder) => (holder.role === "lsp" ? { ...holder, key } : holder));
+  expect(saidOf(spend)).toEqual([]);
+  expect(saidOf({ ...spend, parties: [{ ...to, holders }] })).toEqual(["recovery-to-named-key"]);
+});
