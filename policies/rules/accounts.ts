@@ -122,7 +122,9 @@ export const accountRules = {
         const account = accountIn(spend, vault);
         const have = vaultSats(spend, vault);
         if (account === null || have === null) return [];
-        const claim = claimSatsFloor(account, prices.highest);
+        // Coins that came after the statement, and went, paid a part of the claim.
+        const drawn = spend.history.drawn.get(vault) ?? 0n;
+        const claim = claimSatsFloor(account, prices.highest) - drawn;
         const deficit = claim > have ? claim - have : 0n;
         return sats <= deficit
           ? []
