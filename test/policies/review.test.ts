@@ -1,5 +1,6 @@
 /** Attacks that the law once let pass, each as an evil orchestrator would have asked for it. */
 import { describe, expect, it } from "vitest";
+import { claimContent } from "../../policies/claim.ts";
 import { decide } from "../../policies/decide.ts";
 import { EvidenceError, readEvidence } from "../../policies/evidence.ts";
 import type { Case } from "../../policies/rules/rule.ts";
@@ -20,6 +21,7 @@ import {
   collectBatch,
   escrowIn,
   escrowOut,
+  HONEST,
   type Knobs,
   LAW,
   migration,
@@ -29,6 +31,7 @@ import {
   recoveryLspGone,
   recoveryUserLost,
   refresh,
+  topUp,
   withdrawal,
 } from "../support/purposes.ts";
 import {
@@ -321,4 +324,60 @@ it("a recovery keeps no old key under a new origin", () => {
   const holders = to.holders.map((holder) => (holder.role === "lsp" ? { ...holder, key } : holder));
   expect(saidOf(spend)).toEqual([]);
   expect(saidOf({ ...spend, parties: [{ ...to, holders }] })).toEqual(["recovery-to-named-key"]);
+});
+
+describe("what was drawn on a claim since the statement", () => {
+  const drew: Knobs["history"] = (document) => ({
+    ...document,
+    claims: [past({ vault: USER, charges: [{ account: `drawn ${USER}`, sats: 100_000n }] })],
+  });
+
+  it("is not topped up again: the coins that paid it came after the statement, too", () => {
+    expect(said(topUp({ sats: 398_001n, history: drew }))).toEqual([]);
+    expect(said(topUp({ sats: 398_002n, history: drew }))).toEqual(["within-deficit"]);
+    expect(said(escrowOut({ sats: 398_002n, history: drew }))).toEqual(["within-deficit"]);
+  });
+
+  it("of another account is no matter", () => {
+    const others: Knobs["history"] = (document) => ({
+      ...document,
+      claims: [past({ charges: [{ account: `drawn ${OTHER}`, sats: 100_000n }] })],
+    });
+    expect(said(topUp({ sats: 498_001n, history: others }))).toEqual([]);
+  });
+
+  it("includes what the treasury locked for the account", () => {
+    const { case: spend } = honest(
+      escrowIn({ votes: null, statement: null, spend: { from: TREASURY, signed: [] } }),
+    );
+    expect(saidOf(spend)).toEqual([]);
+    expect(claimContent(spend).charges).toContainEqual({
+      account: `drawn ${USER}`,
+      sats: 700_000n,
+    });
+    const own = claimContent(honest(escrowIn()).case).charges;
+    expect(own.filter(({ account }) => account === `drawn ${USER}`)).toHaveLength(1);
+  });
+});
+
+it.each(["collect", "top-up", "margin", "escrow-in"] as const)(
+  "two trustees make no %s behind the back of the LSP, whose journal knows the withdrawals",
+  (purpose) => {
+    const law = { ...LAW, role: "second-trustee" as const };
+    expect(said(HONEST[purpose]({ law }))).toContain("purpose-signers");
+  },
+);
+
+it("an operation is used up by what it was given for alone", () => {
+  const stray = honest(
+    withdrawal({
+      evidence: (evidence) => ({
+        ...evidence,
+        operations: [operation(USER_VAULT, { sats: 700_000n })],
+      }),
+    }),
+  ).case;
+  expect(saidOf(stray)).toEqual([]);
+  expect(claimContent(stray).nonces).toEqual([]);
+  expect(claimContent(honest(escrowIn()).case).nonces).toEqual([`operation ${USER} 1`]);
 });
