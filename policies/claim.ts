@@ -9,9 +9,9 @@ import { concat, sized, u64 } from "./bitcoin/wire.ts";
 import type { EvidenceFacts } from "./evidence.ts";
 import type { SpendFacts } from "./facts.ts";
 import { flowsOf } from "./flows.ts";
-import type { SpendIntent } from "./intent.ts";
+import type { Purpose, SpendIntent } from "./intent.ts";
 import { userSigned } from "./purpose.ts";
-import { type Charge, chargesOf } from "./velocity.ts";
+import { type Charge, chargesOf, drawnAccount } from "./velocity.ts";
 
 export interface Claim {
   readonly intent: string;
@@ -67,12 +67,23 @@ export function claimContent({ facts, intent, evidence }: Claimed): ClaimContent
     txid: facts.txid,
     anchor: anchorOf(facts),
     outpoints: proof ? [] : coins,
-    charges: chargesOf(facts, intent),
+    charges: [...chargesOf(facts, intent), ...lockCharges({ facts, intent, evidence })],
     places: proof ? [] : placesOf(facts),
     userSigned: userSigned(facts),
     fixed: fixedHash(facts),
     nonces: noncesOf({ intent, evidence }),
   };
+}
+
+/** What the treasury's coins lock for an account is drawn on its claim, as its own coins would be. */
+function lockCharges({ facts, intent, evidence }: Claimed): readonly Charge[] {
+  const own = facts.inputs.some(({ coin }) => coin?.kind === "user");
+  if (intent.purpose !== "escrow-in" || own) return [];
+  const locked = new Map<string, bigint>();
+  for (const { vault, do: what, sats } of evidence.operations) {
+    if (what === "lock") locked.set(vault, (locked.get(vault) ?? 0n) + sats);
+  }
+  return [...locked].map(([vault, sats]) => ({ account: drawnAccount(vault), sats }));
 }
 
 /** The treasury's first coin if there is one, else the first coin. */
@@ -81,8 +92,12 @@ export function anchorOf({ inputs }: Pick<SpendFacts, "inputs">): string {
   return (house ?? inputs[0])?.outpoint ?? "";
 }
 
+const OPERATED: ReadonlySet<Purpose> = new Set<Purpose>(["escrow-in", "escrow-out"]);
+
 export function noncesOf({ intent, evidence }: Pick<Claimed, "intent" | "evidence">): string[] {
-  const operations = evidence.operations.map(({ vault, number }) => `operation ${vault} ${number}`);
+  // Brought beside anything else an operation does nothing, and is not used up.
+  const used = OPERATED.has(intent.purpose) ? evidence.operations : [];
+  const operations = used.map(({ vault, number }) => `operation ${vault} ${number}`);
   return intent.cancels === null ? operations : [...operations, cancelNonce(intent.cancels)];
 }
 

@@ -112,7 +112,7 @@ export function explain(options: ExplainOptions): Explanation {
   const medianTime = chain === null ? null : chain.medianTime * 1000;
   const now =
     medianTime === null ? options.now : nextClock({ before: 0, wall: options.now, medianTime });
-  const query = historyQuery({ facts, intent, policy, evidence });
+  const query = historyQuery({ facts, intent, policy, evidence, chain });
   const history = historyOf(document, query, { now, height });
   const without = chain === null ? CHAIN_RULES : new Set<RuleId>();
   const spend = { facts, intent, policy, vault, parties, history, chain, evidence };

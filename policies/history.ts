@@ -3,6 +3,7 @@
  * tables; `historyOf` answers the same from a document, for `explain` and for tests.
  */
 import { z } from "zod";
+import type { ChainView } from "./chain-view.ts";
 import { type Claim, cancelNonce, claimSchema, noncesOf, placesOf } from "./claim.ts";
 import type { Remembered } from "./evidence/account-log.ts";
 import { type Notice, readNotice } from "./evidence/notice.ts";
@@ -129,15 +130,20 @@ interface Asked {
   readonly intent: SpendIntent;
   readonly policy: Policy;
   readonly evidence: EvidenceFacts;
+  readonly chain: ChainView | null;
 }
 
-export function historyQuery({ facts, intent, policy, evidence }: Asked): HistoryQuery {
+export function historyQuery(spend: Asked): HistoryQuery {
+  const { facts, intent, policy, evidence } = spend;
   const touched = [
     intent.vault,
     ...intent.parties,
     ...flowsOf(facts).vaults.map(({ vault }) => vault),
     ...placesOf(facts).map(({ vault }) => vault),
+    // Whose operation it is need not be whose coins they are: the treasury locks for accounts.
+    ...evidence.operations.map(({ vault }) => vault),
   ];
+  const vaults = new Set(touched);
   const { statement } = evidence;
   return {
     intent: intent.id,
@@ -145,10 +151,13 @@ export function historyQuery({ facts, intent, policy, evidence }: Asked): Histor
     outpoints: [
       ...facts.inputs.map(({ outpoint }) => outpoint),
       // A true-up is refused while a credited coin is in flight in this journal.
-      ...(statement?.accounts ?? []).flatMap(({ outpoints }) => outpoints),
+      ...(statement?.accounts ?? []).flatMap(({ vault, outpoints }) =>
+        vaults.has(vault) ? outpoints : [],
+      ),
+      ...escrowCoins(spend),
     ],
     counts: countsOf(facts, intent, policy),
-    vaults: [...new Set(touched)],
+    vaults: [...vaults],
     statement:
       statement === null
         ? null
@@ -158,6 +167,15 @@ export function historyQuery({ facts, intent, policy, evidence }: Asked): Histor
           },
     nonces: [...noncesOf({ intent, evidence }), cancelNonce(intent.id)],
   };
+}
+
+/** What is left in escrow is what no other spend of this journal takes. */
+function escrowCoins({ facts, intent, chain }: Asked): readonly string[] {
+  if (intent.purpose !== "escrow-out" || chain === null) return [];
+  return flowsOf(facts)
+    .vaults.filter(({ kind }) => kind === "escrow")
+    .flatMap(({ vault }) => chain.vaults.get(vault) ?? [])
+    .map(({ outpoint }) => outpoint);
 }
 
 /** When a spend is judged: monotone milliseconds and height. */

@@ -23,7 +23,7 @@ export type MsatsPerVbyte = Branded<"msats/vB">;
 export const SATS_MAX = 2_100_000_000_000_000n;
 
 const BPS_WHOLE = 10_000n;
-export const SATS_PER_BTC = 100_000_000n;
+const SATS_PER_BTC = 100_000_000n;
 const MSATS_PER_SAT = 1_000n;
 /** No balance and no price is larger: sums of a million of them stay far below 2^63. */
 export const CENTS_MAX = 1_000_000_000_000n;

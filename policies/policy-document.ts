@@ -122,6 +122,11 @@ const purposes = z
   });
 
 const guardians = z.strictObject({
+  /** The pool, and so the currency, whose votes price the claims: those of another are no price. */
+  pool: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,31}$/)
+    .default("usd"),
   /** So many must say the same price, and have signed the same statement. */
   threshold: z.int().min(1).max(50),
   /** Those of this signer's own organisation: without one of them nothing goes without the user. */

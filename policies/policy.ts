@@ -94,6 +94,8 @@ export interface Window {
 }
 
 export interface Guardians {
+  /** Which pool's votes price a claim: statements are kept in its currency. */
+  readonly pool: string;
   readonly threshold: number;
   readonly people: readonly Guardian[];
   /** Names of those of this signer's own organisation. */
@@ -250,6 +252,7 @@ function quorumFrom(document: ReadDocument["quorum"]): Quorum | null {
 function guardiansFrom(document: ReadDocument["guardians"]): Guardians | null {
   if (document === undefined) return null;
   return {
+    pool: document.pool,
     threshold: document.threshold,
     people: document.people.map(({ name, key }): Guardian => ({ name, key: fromHex(key) })),
     own: document.own,

@@ -83,6 +83,7 @@ export function countedVotes({ evidence, intent, history, policy }: Case) {
   return evidence.votes.filter(
     ({ fault, pool, index, time }) =>
       fault === null &&
+      pool === policy.guardians?.pool &&
       `${pool}/${index}` === intent.cycle &&
       time >= youngest - age &&
       time <= youngest + age,
@@ -178,5 +179,12 @@ export function vaultSats({ history, chain, intent }: Case, vault: string): bigi
   return [...there.map(({ sats }) => sats), ...expected.map(([, sats]) => sats)].reduce(
     (sum, sats) => sum + sats,
     0n,
+  );
+}
+
+/** Coins that other intents have been signed for. */
+export function inFlight({ history, intent }: Case): ReadonlySet<string> {
+  return new Set(
+    history.related.flatMap((claim) => (claim.intent === intent.id ? [] : claim.outpoints)),
   );
 }

@@ -141,6 +141,8 @@ export function movesNothing(purpose: Purpose): boolean {
 
 const ANY: readonly Role[] = ["user", "lsp", "trustee", "second-trustee"];
 const HOUSE: readonly Role[] = ["lsp", "trustee", "second-trustee"];
+/** Two trustees alone would not know of the withdrawals that the LSP's journal has. */
+const BOTH: readonly Role[] = ["lsp", "trustee"];
 
 /**
  * Who may sign for what (architecture section 3). User and trustee without the LSP are a recovery, so
@@ -149,16 +151,16 @@ const HOUSE: readonly Role[] = ["lsp", "trustee", "second-trustee"];
 export const SIGNERS: Readonly<Record<Purpose, readonly Role[]>> = {
   withdrawal: ["user", "lsp", "trustee"],
   migration: ["user", "lsp"],
-  collect: HOUSE,
-  "top-up": HOUSE,
-  refresh: ["lsp", "trustee"],
+  collect: BOTH,
+  "top-up": BOTH,
+  refresh: BOTH,
   consolidation: ANY,
-  margin: HOUSE,
-  "escrow-in": ANY,
+  margin: BOTH,
+  "escrow-in": ["user", "lsp", "trustee"],
   "escrow-out": HOUSE,
   "channel-open": ["user", "lsp"],
   cancel: ANY,
   "recovery-lsp-gone": ["user", "trustee"],
-  "recovery-user-lost": ["lsp", "trustee"],
+  "recovery-user-lost": BOTH,
   "proof-of-reserves": ANY,
 };

@@ -3,7 +3,6 @@
  * may not do. Each signs one line of text that names all of it; the orchestrator only carries the
  * signatures (architecture section 3).
  */
-import { hex } from "./bitcoin/hash.ts";
 import { signsText } from "./bitcoin/message.ts";
 import type { Network } from "./bitcoin/network.ts";
 import type { Role } from "./vault.ts";
@@ -56,11 +55,6 @@ export function quorumOf(
   return reasons.length > 0
     ? { kind: "refused", reasons }
     : { kind: "agreed", people: [...people] };
-}
-
-/** Keys of two people with one x are one person to BIP340. */
-export function samePerson(a: Person, b: Person): boolean {
-  return hex(a.key.subarray(1)) === hex(b.key.subarray(1));
 }
 
 export interface Resumption {

@@ -97,9 +97,10 @@ export function chargesOf(facts: SpendFacts, intent: SpendIntent): readonly Char
   ];
 }
 
-/** Purposes that pay out of a claim. */
+/** Purposes that pay out of a claim; a migration takes it along, so no coin left behind pays it again. */
 const DRAWING: ReadonlySet<Purpose> = new Set<Purpose>([
   "withdrawal",
+  "migration",
   "escrow-in",
   "channel-open",
   "recovery-lsp-gone",
@@ -125,8 +126,9 @@ function accountCharges(facts: SpendFacts, purpose: Purpose): readonly Charge[] 
     }));
   }
   if (needsUser(purpose)) return [];
-  // A coin of the house bears the fee of the whole transaction.
-  const house = vaults.some(({ kind, inputs }) => kind !== "user" && inputs > 0);
+  // A coin of the house bears the fee of the whole transaction; in a cancel all that is lost is fee.
+  const house =
+    purpose !== "cancel" && vaults.some(({ kind, inputs }) => kind !== "user" && inputs > 0);
   return users.flatMap((flow) => {
     const loss = lossOf(flow);
     const borne = lesser(loss, feeSats);

@@ -27,7 +27,7 @@ export function isLive(standing: Standing | undefined, height: number): boolean 
 }
 
 /** A mandate reaches at most so many blocks ahead of the height at which it was heard. */
-export const MANDATE_BLOCKS_MAX = 26_000;
+const MANDATE_BLOCKS_MAX = 26_000;
 
 /**
  * The original carries the user's signature on every coin; the bump spends the same coins, pays the
@@ -41,11 +41,27 @@ function bumpedUnderMandate(spend: Case): boolean {
   if (!isLive(held, heightOf(spend)) || held === undefined || held.mandate === null) return false;
   return (
     userSigned(original) &&
+    stillStands(original, spend) &&
     sameCoins(facts, original) &&
     fixedHash(facts) === fixedHash(original) &&
     sameScripts(facts, original) &&
     raise(facts, original) > 0n &&
     raise(facts, original) <= held.mandate.mandate.bump
+  );
+}
+
+/**
+ * What the user signed too long ago is refused for good (invariant 4), and no bump brings it back:
+ * the user may have paid otherwise meanwhile. What this signer has signed in its time may be bumped.
+ */
+function stillStands({ txid, locktime }: SpendFacts, spend: Case): boolean {
+  const { intent, history, policy } = spend;
+  const height = heightOf(spend);
+  const recent =
+    locktime >= height - policy.locktimePastBlocks &&
+    locktime <= height + policy.locktimeFutureBlocks;
+  return (
+    recent || history.related.some((claim) => claim.intent === intent.id && claim.txid === txid)
   );
 }
 

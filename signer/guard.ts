@@ -118,7 +118,7 @@ export function guard(parts: GuardParts): Signer {
     const request = {
       content: claimContent(spend),
       accounts: accountsUsed(spend),
-      query: historyQuery(spend),
+      query: historyQuery({ ...spend, chain }),
       policy: policy.hash,
       wall: parts.now(),
       height: chain?.height ?? 0,

@@ -33,7 +33,7 @@ export class JournalError extends Error {
 }
 
 /** Rises with every change of the tables; a journal of another version is refused. */
-const VERSION = 2;
+const VERSION = 3;
 const SCHEMA = `
   CREATE TABLE journal (
     version INTEGER NOT NULL, network TEXT NOT NULL, role TEXT NOT NULL

@@ -10,8 +10,7 @@ import type { Account } from "./statement.ts";
 import type { Sums } from "./sum-tree.ts";
 
 /** A claim changes by these and by nothing else. */
-export const ENTRY_KINDS = ["deposit", "operation", "withdrawal", "fee"] as const;
-export type EntryKind = (typeof ENTRY_KINDS)[number];
+const ENTRY_KINDS = ["deposit", "operation", "withdrawal", "fee"] as const;
 
 const entrySchema = z.strictObject({
   kind: z.enum(ENTRY_KINDS),

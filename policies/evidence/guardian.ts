@@ -2,7 +2,6 @@
  * Guardians: processes that fetch prices and replay the accounts by themselves, each with a key of
  * its own, so many of whom must say the same (architecture section 3). The policy names them.
  */
-import { hex } from "../bitcoin/hash.ts";
 import { verifies } from "../bitcoin/schnorr.ts";
 
 export interface Guardian {
@@ -31,9 +30,4 @@ export function guardianFault(
   }
   heard.add(name);
   return null;
-}
-
-/** Two names with one key are one guardian. */
-export function sameGuardian(a: Guardian, b: Guardian): boolean {
-  return hex(a.key) === hex(b.key);
 }

@@ -32,11 +32,11 @@ export const STEPS_MAX = 40;
 
 const NAMES = ["hedgedCents", "poolMsats", "channelCents", "idleSats"] as const;
 
-export function isSums(sums: Sums): boolean {
+function isSums(sums: Sums): boolean {
   return NAMES.every((name) => sums[name] >= 0n && sums[name] <= SUM_MAX);
 }
 
-export function addSums(a: Sums, b: Sums): Sums {
+function addSums(a: Sums, b: Sums): Sums {
   return {
     hedgedCents: a.hedgedCents + b.hedgedCents,
     poolMsats: a.poolMsats + b.poolMsats,
@@ -50,7 +50,7 @@ function nodeBytes(node: SumNode): Uint8Array {
 }
 
 /** Null where a sum leaves its range. */
-export function parentOf(left: SumNode, right: SumNode): SumNode | null {
+function parentOf(left: SumNode, right: SumNode): SumNode | null {
   const sums = addSums(left, right);
   if (![left, right, sums].every(isSums)) return null;
   const hash = taggedHash("ballast/statement-node@1", nodeBytes(left), nodeBytes(right));

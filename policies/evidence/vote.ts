@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { taggedHash } from "../bitcoin/hash.ts";
 import type { Network } from "../bitcoin/network.ts";
-import { type Price, price } from "../money.ts";
+import { CENTS_MAX, type Price, price } from "../money.ts";
 import { type Guardian, guardianFault } from "./guardian.ts";
 import { bytes, decimal, name, whole } from "./scalar.ts";
 
@@ -18,7 +18,9 @@ export const voteSchema = z.strictObject({
   /** Seconds since 1970 by the guardian's clock. */
   time: whole,
   /** Cents per bitcoin. */
-  price: decimal.refine((value) => value >= 1n, { message: "a price is above nothing" }),
+  price: decimal.refine((value) => value >= 1n && value <= CENTS_MAX, {
+    message: "a price is above nothing, and below any that is none",
+  }),
   signature: bytes(64),
 });
 

@@ -1,11 +1,13 @@
 /** Claims and coins: nobody takes more than is owed, nor leaves less than is owed (section 3). */
 import { flowsOf, type VaultFlow } from "../flows.ts";
+import type { Purpose } from "../intent.ts";
 import {
   accountIn,
   claimSatsCeil,
   claimSatsFloor,
   drawnBy,
   gainingUsers,
+  inFlight,
   pricesOf,
   vaultSats,
   wantedOf,
@@ -80,20 +82,21 @@ export const accountRules = {
   "accounts-settled": {
     why: "While a credited coin is spent or in flight, the statement tells of a vault that is no more.",
     answers: [],
-    check: (spend) =>
-      trueUps(spend).flatMap((vault) => {
+    check: (spend) => {
+      const flying = inFlight(spend);
+      return trueUps(spend).flatMap((vault) => {
         const account = accountIn(spend, vault);
         const coins = spend.chain?.vaults.get(vault);
         if (account === null || coins === undefined) return [];
         const there = new Set(coins.map(({ outpoint }) => outpoint));
-        const flying = inFlight(spend);
         return account.outpoints.flatMap((outpoint) => {
           const what = flying.has(outpoint) ? "is in flight" : "is spent";
           return there.has(outpoint) && !flying.has(outpoint)
             ? []
             : notYet(`${outpoint}, credited to vault ${vault}, ${what}`, "with the next statement");
         });
-      }),
+      });
+    },
   },
   "vault-coins-known": {
     why: "What a vault holds is what the signer's own node sees, coin by coin.",
@@ -119,7 +122,9 @@ export const accountRules = {
         const account = accountIn(spend, vault);
         const have = vaultSats(spend, vault);
         if (account === null || have === null) return [];
-        const claim = claimSatsFloor(account, prices.highest);
+        // Coins that came after the statement, and went, paid a part of the claim.
+        const drawn = spend.history.drawn.get(vault) ?? 0n;
+        const claim = claimSatsFloor(account, prices.highest) - drawn;
         const deficit = claim > have ? claim - have : 0n;
         return sats <= deficit
           ? []
@@ -140,15 +145,9 @@ function collectedFrom(
     .flatMap(check);
 }
 
-/** Users' vaults of a true-up, in either direction. */
+/** Users' vaults whose coins are held against their claim: a true-up's, and those paid out of escrow. */
 function trueUps(spend: Case): readonly string[] {
-  const { purpose } = spend.intent;
-  return purpose === "collect" || purpose === "top-up" ? wantedOf(spend).accounts : [];
+  return TRUE_UPS.has(spend.intent.purpose) ? wantedOf(spend).accounts : [];
 }
 
-/** Coins that other intents have been signed for. */
-function inFlight({ history, intent }: Case): ReadonlySet<string> {
-  return new Set(
-    history.related.flatMap((claim) => (claim.intent === intent.id ? [] : claim.outpoints)),
-  );
-}
+const TRUE_UPS: ReadonlySet<Purpose> = new Set<Purpose>(["collect", "top-up", "escrow-out"]);

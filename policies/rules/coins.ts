@@ -4,6 +4,7 @@ import { hex } from "../bitcoin/hash.ts";
 import type { ChainView } from "../chain-view.ts";
 import { type Claim, fixedHash } from "../claim.ts";
 import type { InputFacts } from "../facts.ts";
+import type { Purpose } from "../intent.ts";
 import { isSats } from "../money.ts";
 import type { Policy } from "../policy.ts";
 import { FEES } from "../velocity.ts";
@@ -14,9 +15,15 @@ import { type Case, each, no, type Objection, type Rule } from "./rule.ts";
 /** Consensus: a coinbase output may be spent 100 blocks later. */
 const COINBASE_DEPTH = 100;
 
+/**
+ * Purposes that take coins of several vaults, each held against its own mandate. In every other one
+ * the parties only receive: what is asked of the intent's vault would not be asked of theirs.
+ */
+const SPENDING_PARTIES: ReadonlySet<Purpose> = new Set<Purpose>(["collect", "cancel"]);
+
 export const coinRules = {
   "inputs-of-the-vault": {
-    why: "Only coins of the vaults named: a foreign input hides who pays what.",
+    why: "Only coins of the vault named, whose mandate, notices and limits are asked: a foreign input hides who pays.",
     answers: [28, 29, 32],
     check: (spend) =>
       each(spend.facts.inputs, ({ coin, script }, i) => {
@@ -29,7 +36,8 @@ export const coinRules = {
                 `input ${i} is no address of a registered vault (without TAP_BIP32_DERIVATION only indices 0 to 19 are searched)`,
               );
         }
-        return coin.vault === intent.vault || intent.parties.includes(coin.vault)
+        const many = SPENDING_PARTIES.has(intent.purpose) && intent.parties.includes(coin.vault);
+        return coin.vault === intent.vault || many
           ? []
           : no(`input ${i} belongs to vault ${coin.vault}`);
       }),

@@ -1,6 +1,7 @@
 /** The escrow of a pool: what goes in was asked for, what is left covers what is owed. */
 import { flowsOf, gainOf } from "../flows.ts";
 import { satsOfMsatsCeil } from "../money.ts";
+import { inFlight } from "../proven.ts";
 import { no, type Rule } from "./rule.ts";
 
 export const escrowRules = {
@@ -29,7 +30,8 @@ export const escrowRules = {
   "escrow-covers-pool": {
     why: "What stays in escrow covers everything that the pool owes, to the last msat.",
     answers: [],
-    check: ({ facts, intent, evidence, chain }) => {
+    check: (spend) => {
+      const { facts, intent, evidence, chain } = spend;
       const header = evidence.statement?.header;
       if (intent.purpose !== "escrow-out" || header === undefined) return [];
       const owed = satsOfMsatsCeil(header.poolMsats);
@@ -38,8 +40,14 @@ export const escrowRules = {
         .flatMap(({ vault, inSats, outSats }) => {
           const coins = chain?.vaults.get(vault);
           if (coins === undefined) return [];
-          const held = coins.reduce((sum, coin) => (coin.height > 0 ? sum + coin.sats : sum), 0n);
-          const left = held - inSats + outSats;
+          // Two spends side by side must not each count on what the other takes; and what came
+          // after the statement may be locked for what the statement does not know.
+          const own = new Set(facts.inputs.map(({ outpoint }) => outpoint));
+          const flying = inFlight(spend);
+          const left = coins
+            .filter(({ outpoint }) => own.has(outpoint) || !flying.has(outpoint))
+            .filter(({ height }) => height > 0 && height <= header.height)
+            .reduce((sum, { sats }) => sum + sats, outSats - inSats);
           return left >= owed ? [] : no(`${left} sat would stay in escrow, the pool owes ${owed}`);
         });
     },

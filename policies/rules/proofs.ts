@@ -28,7 +28,17 @@ export const proofRules = {
           ? []
           : no(`${guardian} votes for ${turn}, not ${intent.cycle}`);
       });
-      return [...faults, ...tooFewVotes(spend, guardians.threshold), ...tooFarApart(spend)];
+      const [pool] = intent.cycle.split("/");
+      const strange =
+        pool === guardians.pool
+          ? []
+          : no(`the intent takes its price from ${pool}, claims are kept in ${guardians.pool}`);
+      return [
+        ...strange,
+        ...faults,
+        ...tooFewVotes(spend, guardians.threshold),
+        ...tooFarApart(spend),
+      ];
     },
   },
   "statement-signed": {
@@ -121,12 +131,16 @@ export const proofRules = {
     answers: [],
     check: (spend) => {
       const { evidence, history, intent } = spend;
+      const seen = new Set<string>();
       return evidence.operations.flatMap((operation) => {
         const { vault, number } = operation;
+        const twice = seen.has(`${vault} ${number}`);
+        seen.add(`${vault} ${number}`);
         const used = history.nonces.get(`operation ${vault} ${number}`);
         const fault = operationAuthorised(operation, spend);
         return [
           ...(fault === null ? [] : no(fault)),
+          ...(twice ? no(`operation ${number} of vault ${vault} is brought twice`) : []),
           ...(used === undefined || used === intent.id
             ? []
             : no(`operation ${number} of vault ${vault} was used already`)),

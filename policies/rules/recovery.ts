@@ -1,6 +1,7 @@
 /** Recoveries: announced, delayed, stopped by a word of the user, and into no stranger's hands. */
+import { hex } from "../bitcoin/hash.ts";
 import { recoveryHash } from "../evidence/notice.ts";
-import type { Vault } from "../vault.ts";
+import type { Holder, Vault } from "../vault.ts";
 import { type Case, heightOf, no, notYet, type Objection, type Rule } from "./rule.ts";
 
 export const recoveryRules = {
@@ -60,8 +61,10 @@ function delayed(due: number, spend: Case): readonly Objection[] {
 
 /** A key of the old vault in the new one would carry over whatever was wrong with it. */
 function staleKeys(from: Vault, to: Vault): readonly Objection[] {
-  const old = new Set(from.holders.map(({ key }) => key.text));
+  // The point alone, without its sign: the same key under another origin is the same key.
+  const point = ({ key }: Holder) => hex(key.publicKey.subarray(1));
+  const old = new Set(from.holders.map(point));
   return to.holders
-    .filter(({ key }) => old.has(key.text))
+    .filter((holder) => old.has(point(holder)))
     .flatMap(({ role }) => no(`the ${role}'s key of the new vault is one of the old vault`));
 }

@@ -100,10 +100,16 @@ export const requestRules = {
   "purpose-signers": {
     why: "Any two keys finish the leaf, so each purpose has its signers: the others refuse.",
     answers: [],
-    check: ({ intent, policy }) =>
-      SIGNERS[intent.purpose].includes(policy.role)
+    check: ({ intent, policy, facts }) => {
+      const { purpose } = intent;
+      const { role } = policy;
+      // What a user locks is drawn on the claim, which the LSP's journal keeps.
+      const locked =
+        purpose === "escrow-in" && facts.inputs.some(({ coin }) => coin?.kind === "user");
+      return SIGNERS[purpose].includes(role) && !(locked && role === "trustee")
         ? []
-        : no(`a ${policy.role} does not sign a ${intent.purpose}`),
+        : no(`a ${role} does not sign a ${purpose}${locked ? " of a user's coins" : ""}`);
+    },
   },
   "house-vaults-known": {
     why: "Coins for the house go to the house that the policy names, not to one that looks alike.",

@@ -1,7 +1,9 @@
 /** Spends in which nothing changes hands: refresh, consolidation, cancel, proof of reserves. */
 import { anchorOf, cancelNonce } from "../claim.ts";
+import type { SpendFacts } from "../facts.ts";
 import { flowsOf, gainOf } from "../flows.ts";
 import { rateFloor } from "../money.ts";
+import { userSigned } from "../purpose.ts";
 import { each, heightOf, no, notYet, type Rule } from "./rule.ts";
 
 /** Of its timelock a coin has spent, before a refresh is worth its fee. */
@@ -18,8 +20,8 @@ export const upkeepRules = {
         const blocks = coin?.exitBlocks ?? null;
         if (blocks === null) return no(`input ${i} has no timelock that a refresh would restart`);
         const known = chain.coins.get(outpoint);
-        if (known?.kind !== "unspent" || known.height === 0) return [];
-        const age = heightOf(spend) - known.height + 1;
+        if (known?.kind !== "unspent") return [];
+        const age = known.height === 0 ? 0 : heightOf(spend) - known.height + 1;
         const due = Math.ceil((blocks * REFRESH_FROM.numerator) / REFRESH_FROM.denominator);
         return age >= due
           ? []
@@ -62,6 +64,9 @@ export const upkeepRules = {
       return [
         ...(coins.has(anchor) ? [] : no(`the anchor ${anchor} is not spent`)),
         ...strange.flatMap((outpoint) => no(`${outpoint} is no coin of what is taken back`)),
+        ...(claims.length > 0 || signedBySomebody(original) || userSigned(facts)
+          ? []
+          : no("nobody has signed what is said to be taken back")),
         ...(claims.length === 0 || known !== undefined
           ? []
           : no(`${original.txid} is no transaction of the intent that it takes back`)),
@@ -87,10 +92,11 @@ export const upkeepRules = {
       const virtual = evidence.reserves?.outpoint;
       const [first, ...coins] = facts.inputs;
       const back = facts.outputs.every(({ coin }) => coin?.vault === intent.vault);
+      const impossible = first?.outpoint === virtual && first?.sats === 0n;
       return [
-        ...(first?.outpoint === virtual && first?.sats === 0n
+        ...(impossible && first?.coin?.vault === intent.vault
           ? []
-          : no("the first input is not the coin that cannot exist, with 0 sat")),
+          : no("the first input is not the vault's coin that cannot exist, with 0 sat")),
         ...(coins.length > 0 ? [] : no("no coin is shown")),
         ...(facts.outputs.length === 1 && back && facts.feeSats === 0n
           ? []
@@ -99,3 +105,8 @@ export const upkeepRules = {
     },
   },
 } satisfies Record<string, Rule>;
+
+/** A transaction that no holder has signed cannot be sent, so there is nothing to take back. */
+function signedBySomebody({ inputs }: SpendFacts): boolean {
+  return inputs.some(({ signatures }) => signatures.some(({ valid }) => valid));
+}

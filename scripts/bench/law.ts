@@ -158,7 +158,7 @@ function judged(
   const facts = spendFacts(psbt, [scripts]);
   const spend = { facts, intent, policy, evidence: NO_EVIDENCE };
   const moment = { now: NOW, height: chain.height };
-  const history = historyOf(NO_HISTORY, historyQuery(spend), moment);
+  const history = historyOf(NO_HISTORY, historyQuery({ ...spend, chain }), moment);
   const { vault } = scripts;
   return { facts, decision: decide({ ...spend, vault, parties: [], history, chain }) };
 }

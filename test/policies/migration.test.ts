@@ -60,7 +60,7 @@ function objections(bends: Bends = {}): readonly string[] {
     fees: { ...POLICY.fees, ...bends.fees },
     purposes: { migration: LIMITS, ...bends.policy },
   });
-  const query = historyQuery({ facts, intent, policy, evidence: NO_EVIDENCE });
+  const query = historyQuery({ facts, intent, policy, evidence: NO_EVIDENCE, chain: null });
   const history = historyOf(bends.history ?? NO_HISTORY, query, { now: NOW, height: 1_000 });
   const parties = known.map(({ vault }) => vault);
   const { violations } = judge({ ...spend.case, facts, intent, policy, history, parties });

@@ -107,8 +107,13 @@ describe("a replay", () => {
         const passed: Claim[] = [];
         const told = spends.map(({ facts, intent, claim, case: base }) => {
           const document = { ...NO_HISTORY, claims: passed };
-          const { evidence } = base;
-          const query = historyQuery({ facts, intent, policy, evidence });
+          const query = historyQuery({
+            facts,
+            intent,
+            policy,
+            evidence: base.evidence,
+            chain: null,
+          });
           const history = historyOf(document, query, { now: claim.at, height: claim.height });
           const said = Object.keys(REPLAYED).filter(
             (rule) => rules[rule as RuleId].check({ ...base, policy, history }).length > 0,

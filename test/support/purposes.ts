@@ -53,7 +53,7 @@ import {
   USER_VAULT,
 } from "./spend.ts";
 
-export const EXCHANGE = recipient(77);
+const EXCHANGE = recipient(77);
 const LIMITS = { sats_per_spend: 50_000_000, windows: [{ hours: 24, sats: 100_000_000 }] };
 
 /** A law that knows every purpose. */
@@ -378,12 +378,6 @@ export function escrowIn(knobs: Knobs & { readonly sats?: bigint } = {}): SpendO
   );
 }
 
-export const ESCROW_COIN: VaultCoin = {
-  outpoint: `${"e5".repeat(32)}:0`,
-  sats: 2_000_000n,
-  height: HEIGHT - 50,
-};
-
 /** 498,001 sat out of escrow to the vault that lacks them. */
 export function escrowOut(knobs: Knobs & { readonly sats?: bigint } = {}): SpendOptions {
   const plan = topUp(knobs);
@@ -427,7 +421,7 @@ export function channelOpen(knobs: Knobs & { readonly sats?: bigint } = {}): Spe
 }
 
 /** What is taken back: a collect that was signed and is not wanted any more. */
-export const CANCELLED = "77".repeat(32);
+const CANCELLED = "77".repeat(32);
 
 /** The collect's coin goes back to its vault. */
 export function cancel(knobs: Knobs = {}): SpendOptions {

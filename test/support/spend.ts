@@ -227,11 +227,18 @@ export function honest(options: SpendOptions = {}): Spend {
     spendHash: facts.spendHash,
     policy: policy.hash,
   };
+  // As a guard does: an operation's vault is registered, whoever else's coins are spent for it.
   const brought = bend.evidence?.(approvable, draft) ?? null;
   const evidence =
-    brought === null ? NO_EVIDENCE : verified(brought, approvable, { known, intent, policy });
+    brought === null
+      ? NO_EVIDENCE
+      : verified(brought, approvable, {
+          known: [...new Set([...known, USER_VAULT])],
+          intent,
+          policy,
+        });
   const document = bend.history?.(NO_HISTORY, draft) ?? NO_HISTORY;
-  const query = historyQuery({ facts, intent, policy, evidence });
+  const query = historyQuery({ facts, intent, policy, evidence, chain });
   const registered = bend.vault === undefined ? vault.vault : bend.vault(vault.vault);
   return {
     ...draft,
