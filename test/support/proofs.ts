@@ -187,7 +187,14 @@ export function mandate(
   part: Readonly<Record<string, string | number | bigint>> = {},
   height?: number,
 ): HistoryDocument["notices"][number] {
-  const fields = {
+  return notice("mandate", mandateFields(vault, part), height);
+}
+
+export function mandateFields(
+  vault: TestVault,
+  part: Readonly<Record<string, string | number | bigint>> = {},
+): Readonly<Record<string, string | number | bigint>> {
+  return {
     vault: vault.vault.id,
     no: 1,
     may: "collect,top-up,consolidation,cancel",
@@ -201,7 +208,6 @@ export function mandate(
     until: HEIGHT + 20_000,
     ...part,
   };
-  return notice("mandate", fields, height);
 }
 
 export function approvals(
