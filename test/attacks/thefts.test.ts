@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fromHex } from "../../policies/bitcoin/hash.ts";
+import { IN } from "../../policies/bitcoin/psbt-fields.ts";
 import { recoveryHash } from "../../policies/evidence/notice.ts";
 import { CHANGE, RECEIVE, type Role } from "../../policies/vault.ts";
 import { openCurvePool } from "../../signer/curve.ts";
@@ -37,6 +38,7 @@ import {
   HEIGHT,
   honest,
   OTHER_VAULT,
+  onInput,
   recipient,
   type Spend,
   type SpendOptions,
@@ -44,6 +46,7 @@ import {
   TREASURY,
   testVault,
   USER_VAULT,
+  withoutFields,
 } from "../support/spend.ts";
 import {
   ask,
@@ -248,6 +251,30 @@ describe("a user takes the treasury's surplus along", () => {
     it("honest: what is left of it", () =>
       expectSigned(second(594_401n), ["lsp"], ["user", "lsp"]));
   });
+});
+
+describe("many small payments without a proof take more than one of them may", () => {
+  const windows = [{ hours: 24, sats: 900_000 }];
+  const { withdrawal: limits } = LAW.purposes;
+  const capped = { ...limits, vault_windows: windows };
+  const law = { ...LAW, purposes: { ...LAW.purposes, withdrawal: capped } };
+  const paid = (n: number) =>
+    small(
+      { intent: named(`payment ${n}`) },
+      { payments: [pay(400_000n, n)], change: 500_000n + BigInt(n) },
+    );
+
+  beforeEach(async () => {
+    await open({ law });
+    await expectSigned(paid(1), SEATS, ["user", "trustee"]);
+  });
+
+  it("the third", async () => {
+    await expectSigned(paid(2), SEATS, ["user", "lsp"]);
+    await expectTheft(paid(3), "held: window-limit");
+  });
+  it("honest: the second, which the vault's window has room for", () =>
+    expectSigned(paid(2), SEATS, ["user", "lsp"]));
 });
 
 /** The user's recovery key, which the mandate names, beside others' keys. */
@@ -481,6 +508,17 @@ describe("a withdrawal that no user has signed is offered to the LSP as user+LSP
       }
     },
   );
+  it("each is shown the user's signature on one coin of two", () => {
+    const maps: Knobs["maps"] = (all) => withoutFields(all, 1, [IN.TAP_SCRIPT_SIG]);
+    return expectTheft(small({ maps }, { coins: 2 }), "refused: user-signs-first");
+  });
+  it("each is shown the user's signature on another payment", () => {
+    const [other = []] = small().psbt.inputs;
+    const borrowed = other.filter(({ type }) => type === IN.TAP_SCRIPT_SIG);
+    const maps: Knobs["maps"] = (all) => onInput(all, 0, borrowed);
+    const spend = small({ maps }, { payments: [pay(400_000n, 66)], signed: [] });
+    return expectTheft(spend, "refused: signatures-valid, user-signs-first");
+  });
   it("honest: the user has signed first", () =>
     expectSigned(unsigned(["user"]), SEATS, ["user", "trustee"]));
 });
@@ -503,6 +541,74 @@ describe("somebody else's word", () => {
     await mandated();
     await expectSigned(honest(collect()));
   });
+});
+
+describe("a mandate that holds no more", () => {
+  it("is told again after it was revoked", async () => {
+    await mandated();
+    await tell("revoke", { vault: USER, no: 1 });
+    await mandated();
+    await expectTheft(honest(collect()), "refused: mandate-live");
+  });
+  it("is told again after a newer one that allows less", async () => {
+    await mandated({ no: 2, may: "none" });
+    await mandated({ no: 1 });
+    await expectTheft(honest(collect()), "refused: mandate-live");
+  });
+  it("is told to the LSP alone", async () => {
+    await two.lsp.signer.tell(wordsOf("mandate", mandateFields(USER_VAULT), USER_VAULT));
+    const spend = honest(collect());
+    see(two, spend);
+    expect(verdict(await ask(two.trustee, spend))).toBe("refused: mandate-live");
+  });
+  it("honest: a newer one that allows it", async () => {
+    await mandated({ no: 1, may: "none" });
+    await tell("revoke", { vault: USER, no: 1 });
+    await mandated({ no: 2 });
+    await expectSigned(honest(collect()));
+  });
+});
+
+describe("each of the two is shown another transaction of one true-up", () => {
+  const first = () => honest(topUp());
+  const second = () => honest(topUp({ spend: { change: 2_000_000n } }));
+
+  beforeEach(async () => {
+    await mandated();
+    expect(first().intent.id).toBe(second().intent.id);
+    see(two, first(), second());
+    signedBytes(await ask(two.lsp, first()));
+    signedBytes(await ask(two.trustee, second()));
+  });
+
+  it("and then the other's", () => {
+    const crossed = { lsp: honest(topUp({ evidence: known, spend: { change: 2_000_000n } })) };
+    return expectTheft(
+      { ...crossed, trustee: honest(topUp({ evidence: known })) },
+      "refused: one-transaction-an-intent",
+    );
+  });
+  it("honest: the trustee is shown the LSP's in time", async () => {
+    await open();
+    await mandated();
+    await expectSigned(first());
+  });
+});
+
+describe("a treasury that only looks like the house's", () => {
+  const STRANGE = testVault({ seed: "strange house", kind: "treasury" });
+  const collected = (to: TestVault) =>
+    honest(
+      collect({ spend: { parties: [to], payments: [{ script: receive(to), sats: 300_000n }] } }),
+    );
+
+  beforeEach(async () => {
+    await open({ vaults: [STRANGE] });
+    await mandated();
+  });
+
+  it("collects", () => expectTheft(collected(STRANGE), "refused: house-vaults-known"));
+  it("honest: the one that policy and mandate name", () => expectSigned(collected(TREASURY)));
 });
 
 describe("one statement serves in both directions", () => {
@@ -533,6 +639,24 @@ describe("a cancel", () => {
       },
     });
     await expectTheft(spend, "refused: cancel-takes-back, purpose-fits, user-signs-first");
+  });
+  it("is followed by what it took back, with a higher fee", async () => {
+    const original = honest(collect());
+    await expectSigned(await cancelOf(original));
+    const back = (evidence: Knobs["evidence"]) =>
+      honest(
+        collect({
+          ...(evidence && { evidence }),
+          spend: {
+            coins: [{ branch: RECEIVE, index: 0, sats: coinOf(original) }],
+            payments: [{ script: receive(TREASURY), sats: 298_000n }],
+          },
+        }),
+      );
+    await expectTheft(
+      { lsp: back(known), trustee: back(undefined) },
+      "refused: accounts-settled, cancelled-for-good, coins-unclaimed",
+    );
   });
   it("honest: pays the vault its own", async () => {
     await expectSigned(await cancelOf(honest(collect())));
@@ -595,6 +719,7 @@ describe("user and trustee without the LSP", () => {
     see(two, spend);
     expect(verdict(await ask(two.trustee, spend))).toBe("refused: spend-limit");
     expect(two.trustee.key.signed()).toBe(0);
+    expect(traces(two.trustee)).toMatchObject({ claims: 0, charges: 0 });
   });
   it("call it a recovery that nobody has announced", () =>
     expectTheft(gone(), {
@@ -605,6 +730,8 @@ describe("user and trustee without the LSP", () => {
     at(two, HEIGHT - 144);
     await tell("lsp-gone", { vault: USER, no: 1 });
     await tell("stop", { vault: USER, no: 1 });
+    // Told again it is the same announcement, and stays stopped.
+    await tell("lsp-gone", { vault: USER, no: 1 });
     await expectTheft(gone(), {
       lsp: "refused: purpose-signers, recovery-announced",
       trustee: "refused: recovery-announced",
@@ -778,13 +905,21 @@ describe("a vault is topped up again for what its user has taken", () => {
       },
     }),
   );
-  const second = (height: number, sats: bigint) =>
+  const LEFT = {
+    ...{ hedgedCents: 160_820n, idleSats: 0n },
+    paid: { hedgedCents: 39_180n, idleSats: 100_000n },
+  };
+  const second = (height: number, sats: bigint, account: Knobs["account"] = {}) =>
     honest(
       topUp({
-        ...again({ statement: { index: 31, height }, spend: { change: 2_000_000n } }),
-        evidence: (evidence) => ({
+        intent: named("another"),
+        statement: { index: 31, height },
+        account: { ...account, outpoints: [OWN_COIN.outpoint], deficitSince: HEIGHT - 500 },
+        spend: { change: 2_000_000n, feeSats: 400n },
+        evidence: ({ logs = [], ...evidence }) => ({
           ...evidence,
-          logs: [],
+          // Both remember the first entry.
+          logs: logs.map((log) => ({ ...log, entries: log.entries.slice(1) })),
           burials: [{ txid: topped.facts.txid, block: BLOCK }],
         }),
         sats,
@@ -795,9 +930,10 @@ describe("a vault is topped up again for what its user has taken", () => {
     await mandated();
     await expectSigned(topped);
     see(two, taken);
-    at(two, HEIGHT + 6);
+    at(two, HEIGHT + 3);
     // The trustee is not asked for this payment, and hears of it from its node alone.
     await expectSigned(taken, ["lsp"], ["user", "lsp"]);
+    at(two, HEIGHT + 6);
     for (const seat of SEATS) {
       const spends = topped.facts.inputs.map(({ outpoint }) => outpoint);
       two[seat].chain.burials.set(topped.facts.txid, { depth: 6, spends, block: BLOCK });
@@ -807,4 +943,9 @@ describe("a vault is topped up again for what its user has taken", () => {
 
   it("by a statement of the block before the first top-up", () =>
     expectTheft(second(HEIGHT, 490_000n), "refused: within-deficit"));
+  it("by a statement that knows of the payment, with a sat more than it says is lacking", () =>
+    expectTheft(second(HEIGHT + 5, 6_594n, LEFT), "refused: within-deficit"));
+  it("honest: by a statement that knows of the payment, for what it says is lacking", () =>
+    // 1,608.20 dollars are 1,606,593 sat, and the vault has 1,600,000.
+    expectSigned(second(HEIGHT + 5, 6_593n, LEFT)));
 });

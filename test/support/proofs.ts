@@ -85,6 +85,8 @@ export interface AccountPlan {
   readonly channelCents?: bigint;
   readonly idleSats?: bigint;
   readonly deficitSince?: number;
+  /** What a withdrawal, the second entry of the log, has taken: what is owed now is left of it. */
+  readonly paid?: { readonly hedgedCents: bigint; readonly idleSats: bigint };
 }
 
 export interface StatementPlan {
@@ -136,7 +138,7 @@ export function statement({
   };
 }
 
-/** The account's log of one entry, and its leaf. */
+/** The account's log, of one entry unless something was withdrawn since, and its leaf. */
 function bookOf(plan: AccountPlan, n: number): { leaf: LeafDocument; entries: LogEntry[] } {
   const claim = {
     hedgedCents: plan.hedgedCents ?? 200_000n,
@@ -144,18 +146,28 @@ function bookOf(plan: AccountPlan, n: number): { leaf: LeafDocument; entries: Lo
     channelCents: plan.channelCents ?? 0n,
     idleSats: plan.idleSats ?? 100_000n,
   };
-  const entry: LogEntry = { kind: "deposit", reference: `${"d0".repeat(32)}:0`, ...claim };
-  const log = nextLogHead(logStart(plan.vault), entry);
+  const { hedgedCents = 0n, idleSats = 0n } = plan.paid ?? {};
+  const deposit: LogEntry = {
+    ...{ kind: "deposit", reference: `${"d0".repeat(32)}:0` },
+    ...claim,
+    ...{ hedgedCents: claim.hedgedCents + hedgedCents, idleSats: claim.idleSats + idleSats },
+  };
+  const withdrawal: LogEntry = {
+    ...{ kind: "withdrawal", reference: `${"d1".repeat(32)}:0`, poolMsats: 0n, channelCents: 0n },
+    ...{ hedgedCents: -hedgedCents, idleSats: -idleSats },
+  };
+  const entries = plan.paid === undefined ? [deposit] : [deposit, withdrawal];
+  const log = entries.reduce((head, entry) => nextLogHead(head, entry), logStart(plan.vault));
   const leaf: LeafDocument = {
     vault: plan.vault,
     outpoints: [...plan.outpoints].sort(),
     ...claim,
     deficitSince: plan.deficitSince ?? 0,
-    sequence: 1,
+    sequence: entries.length,
     log,
     salt: hex(sha256(Uint8Array.of(0x5a, n))),
   };
-  return { leaf, entries: [entry] };
+  return { leaf, entries };
 }
 
 /** Amounts travel as decimal texts. */
