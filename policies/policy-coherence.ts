@@ -133,5 +133,10 @@ function proofsOf({ purposes: { withdrawal }, guardians }: ReadDocument): readon
       guardians === undefined && limited,
       "guardians: withdrawals above no_proof_sats are proven by guardians",
     ),
+    // Many small withdrawals are a large one that nobody has proven.
+    ...when(
+      (withdrawal.no_proof_sats ?? 0n) > 0n && withdrawal.vault_windows === undefined,
+      "purposes.withdrawal.vault_windows: bound what one vault pays without a proof",
+    ),
   ];
 }

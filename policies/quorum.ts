@@ -70,3 +70,21 @@ export interface Resumption {
 export function resumeText({ network, role, policy, pause }: Resumption): string {
   return `Ballast resume 1 ${network} role=${role} policy=${policy} pause=${pause}`;
 }
+
+export interface Release {
+  readonly network: Network;
+  readonly role: Role;
+  /** Hash of the policy in force. */
+  readonly policy: string;
+  /** Last decision of the older journal, and the one that its mirror has seen: number and link. */
+  readonly has: string;
+  readonly seen: string;
+}
+
+/**
+ * The line that people sign to let a signer go on with an older journal. What it has forgotten it
+ * would sign again, so they say that they know what was signed meanwhile, or have imported it.
+ */
+export function releaseText({ network, role, policy, has, seen }: Release): string {
+  return `Ballast release 1 ${network} role=${role} policy=${policy} has=${has} seen=${seen}`;
+}

@@ -108,10 +108,12 @@ export function guard(parts: GuardParts): Signer {
       parties: registered(intent.parties),
     };
     // Asked last, so that nothing but this one answer stands between the chain and the claim.
+    const statement = asked.evidence?.statement;
     const chain = await chainView(parts, {
       outpoints: psbt.tx.inputs.map(outpoint),
       vaults: registered(watchedVaults(spend)),
       burials: asked.evidence?.burials ?? [],
+      blocks: statement === undefined ? [] : [statement.header.height],
     });
     // An amendment came into force meanwhile: what was verified was for another law.
     if (parts.policy.hash !== policy.hash) return await judge(asked);

@@ -186,7 +186,7 @@ async function proofsOf(vault: Vault, parties: readonly PartyKey[]) {
   return proofs;
 }
 
-export type Tip = Omit<ChainView, "coins" | "vaults" | "burials">;
+export type Tip = Omit<ChainView, "coins" | "vaults" | "burials" | "blocks">;
 
 export interface PreparedChain {
   readonly chain: Chain;
@@ -205,7 +205,7 @@ function preparedChain(): PreparedChain {
       for (const outpoint of outpoints) {
         coins.set(outpoint, known.get(outpoint) ?? { kind: "missing" });
       }
-      return { ...tip, coins, vaults: new Map(), burials: new Map() };
+      return { ...tip, coins, vaults: new Map(), burials: new Map(), blocks: new Map() };
     },
     close: () => {},
   };

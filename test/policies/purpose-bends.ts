@@ -382,6 +382,21 @@ export const purposeBends = {
       beyond: collect({ statement: { height: HEIGHT - 13 } }),
     },
     {
+      what: "a statement of another block of that height",
+      held: true,
+      beyond: collect({
+        chain: (chain) => ({
+          ...chain,
+          blocks: new Map([...chain.blocks, [HEIGHT - 6, "0c".repeat(32)]]),
+        }),
+      }),
+    },
+    {
+      what: "a block of which the node has not told",
+      held: true,
+      beyond: collect({ chain: (chain) => ({ ...chain, blocks: new Map() }) }),
+    },
+    {
       what: "a statement of a block that the node has not seen",
       held: true,
       brink: collect({ statement: { height: HEIGHT } }),
@@ -661,6 +676,11 @@ export const purposeBends = {
       held: true,
       brink: recoveryLspGone({ heard: HEIGHT - 144 }),
       beyond: recoveryLspGone({ heard: HEIGHT - 143 }),
+    },
+    {
+      what: "a month after the delay",
+      brink: recoveryUserLost({ heard: 10_000 - 8_640 }),
+      beyond: recoveryUserLost({ heard: 10_000 - 8_641 }),
     },
     {
       what: "stopped by the user",

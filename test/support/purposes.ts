@@ -79,7 +79,12 @@ export const LAW = {
     node: LSP_NODE.key,
   },
   purposes: {
-    withdrawal: { ...LIMITS, destinations: "any", no_proof_sats: 500_000 },
+    withdrawal: {
+      ...LIMITS,
+      destinations: "any",
+      no_proof_sats: 500_000,
+      vault_windows: [{ hours: 24, sats: 60_000_000 }],
+    },
     migration: LIMITS,
     collect: LIMITS,
     "top-up": LIMITS,
@@ -95,6 +100,11 @@ export const LAW = {
     "proof-of-reserves": {},
   },
 } satisfies PolicyDocument;
+
+/** The blocks that a statement may be of. */
+const BLOCKS: ReadonlyMap<number, string> = new Map(
+  Array.from({ length: 40 }, (_, i) => [HEIGHT - 30 + i, "0b".repeat(32)]),
+);
 
 /** What a test may turn; what it leaves alone is honest. */
 export interface Knobs {
@@ -158,7 +168,7 @@ function spendOf(plan: Plan, knobs: Knobs): SpendOptions {
       },
       chain: (chain, draft) => {
         const coins = watchedCoins(plan, chain, draft, accounts);
-        const seen = { ...chain, vaults: knobs.coins?.(coins) ?? coins };
+        const seen = { ...chain, vaults: knobs.coins?.(coins) ?? coins, blocks: BLOCKS };
         return knobs.chain?.(seen, draft) ?? seen;
       },
       ...(knobs.policy !== undefined && { policy: knobs.policy }),

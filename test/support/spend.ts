@@ -523,6 +523,7 @@ function chainOf({ tx, spent }: Draft): ChainView {
     coins,
     vaults: new Map(),
     burials: new Map(),
+    blocks: new Map(),
   };
 }
 

@@ -111,6 +111,7 @@ export function openWholeSigner(options: {
         coins: new Map(outpoints.map((id) => [id, coins.get(id) ?? { kind: "missing" }])),
         vaults: new Map(),
         burials: new Map(),
+        blocks: new Map(),
       }),
       close: () => undefined,
     },
