@@ -106,7 +106,7 @@ describe("ballast journal", () => {
     journal("pause");
     const replayed = journal("resume", ...policy, "--agree", ...words);
     expect(replayed).toMatchObject({ code: 2, out: "" });
-  });
+  }, 120_000);
 
   it("lets an older journal go on only on the word of the quorum", () => {
     const [mirror, old] = [file("mirror"), file("old.db")];
