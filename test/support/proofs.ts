@@ -187,7 +187,16 @@ export function mandate(
   part: Readonly<Record<string, string | number | bigint>> = {},
   height?: number,
 ): HistoryDocument["notices"][number] {
-  const fields = {
+  return notice("mandate", { ...plenty(vault), ...part }, height);
+}
+
+/** The same mandate as its line. */
+export function mandateText(vault: TestVault): string {
+  return writeNotice("mandate", "regtest", plenty(vault));
+}
+
+function plenty(vault: TestVault) {
+  return {
     vault: vault.vault.id,
     no: 1,
     may: "collect,top-up,consolidation,cancel",
@@ -199,9 +208,7 @@ export function mandate(
     treasury: TREASURY.vault.id,
     recovery: "none",
     until: HEIGHT + 20_000,
-    ...part,
   };
-  return notice("mandate", fields, height);
 }
 
 export function approvals(
