@@ -159,9 +159,12 @@ export function gainingUsers({ facts }: Case): readonly { vault: string; sats: b
 /**
  * What a vault has and will have without this spend: all coins that the signer's node knows, and what
  * other transactions that this signer has signed will still pay it. Null where the node does not
- * watch the vault. Of an intent with several transactions only one can confirm.
+ * watch the vault. Of an intent with several transactions only one can confirm. What came after the
+ * statement's block and is gone again counts as still coming: the statement knows of no payment out
+ * of it, and this signer may not have been asked for one.
  */
-export function vaultSats({ history, chain, intent }: Case, vault: string): bigint | null {
+export function vaultSats(spend: Case, vault: string): bigint | null {
+  const { history, chain, intent } = spend;
   const coins = chain?.vaults.get(vault);
   if (chain === null || coins === undefined) return null;
   const own = new Set(
@@ -172,7 +175,7 @@ export function vaultSats({ history, chain, intent }: Case, vault: string): bigi
   const coming = new Map<string, bigint>();
   const arrived = new Set<string>();
   for (const { intent: id, outpoint, sats } of history.incoming.get(vault) ?? []) {
-    if (known.has(outpoint) || chain.burials.has(outpoint.slice(0, 64))) arrived.add(id);
+    if (known.has(outpoint) || knownToStatement(outpoint.slice(0, 64), spend)) arrived.add(id);
     coming.set(id, greater(sats, coming.get(id) ?? 0n));
   }
   const expected = [...coming].filter(([id]) => !arrived.has(id));
@@ -180,6 +183,13 @@ export function vaultSats({ history, chain, intent }: Case, vault: string): bigi
     (sum, sats) => sum + sats,
     0n,
   );
+}
+
+/** Whether a transaction stands in the statement's block or below, by the signer's own node. */
+function knownToStatement(txid: string, { evidence, chain }: Case): boolean {
+  const depth = chain?.burials.get(txid)?.depth;
+  if (chain === null || depth === undefined || evidence.statement === null) return false;
+  return chain.height - depth + 1 <= evidence.statement.header.height;
 }
 
 /** Coins that other intents have been signed for. */

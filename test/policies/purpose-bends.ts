@@ -595,6 +595,11 @@ export const purposeBends = {
       beyond: topUp({ sats: 398_002n, history: comingTo("cc", 100_000n) }),
     },
     {
+      what: "a top-up that came after the statement's block and is gone again",
+      brink: topUp({ history: comingTo("cc", 100_000n), chain: buriedAt("cc", HEIGHT - 6) }),
+      beyond: topUp({ history: comingTo("cc", 100_000n), chain: buriedAt("cc", HEIGHT - 5) }),
+    },
+    {
       what: "escrow beyond the deficit",
       brink: escrowOut({ sats: 498_001n }),
       beyond: escrowOut({ sats: 498_002n }),
@@ -947,6 +952,14 @@ function comingTo(txid: string, sats: bigint): NonNullable<Knobs["history"]> {
         places: [{ outpoint, vault: USER, index: 0, sats, gained: true }],
       }),
     ],
+  });
+}
+
+/** The node has the transaction in the block of this height. */
+function buriedAt(txid: string, height: number): NonNullable<Knobs["chain"]> {
+  return (chain) => ({
+    ...chain,
+    burials: new Map([[txid.repeat(32), { depth: chain.height - height + 1, spends: [] }]]),
   });
 }
 

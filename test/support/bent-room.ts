@@ -42,7 +42,7 @@ export async function askBent({
 }
 
 /** Rows that the journal holds, as the attacker would like to change them. */
-export function traces({ journal }: SignerRoom): Readonly<Record<string, number>> {
+export function traces({ journal }: Pick<SignerRoom, "journal">): Readonly<Record<string, number>> {
   const tables = ["claims", "charges", "outpoints", "signatures", "answers"];
   return Object.fromEntries(
     tables.map((table) => {

@@ -187,15 +187,18 @@ export function mandate(
   part: Readonly<Record<string, string | number | bigint>> = {},
   height?: number,
 ): HistoryDocument["notices"][number] {
-  return notice("mandate", { ...plenty(vault), ...part }, height);
+  return notice("mandate", mandateFields(vault, part), height);
 }
 
 /** The same mandate as its line. */
 export function mandateText(vault: TestVault): string {
-  return writeNotice("mandate", "regtest", plenty(vault));
+  return writeNotice("mandate", "regtest", mandateFields(vault));
 }
 
-function plenty(vault: TestVault) {
+export function mandateFields(
+  vault: TestVault,
+  part: Readonly<Record<string, string | number | bigint>> = {},
+): Readonly<Record<string, string | number | bigint>> {
   return {
     vault: vault.vault.id,
     no: 1,
@@ -208,6 +211,7 @@ function plenty(vault: TestVault) {
     treasury: TREASURY.vault.id,
     recovery: "none",
     until: HEIGHT + 20_000,
+    ...part,
   };
 }
 

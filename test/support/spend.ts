@@ -403,11 +403,15 @@ export function testVault(options: {
   readonly network?: Network;
   /** Template `multi+exit`. */
   readonly exit?: boolean;
+  /** Holders of other vaults, in the place of the seed's. */
+  readonly held?: Readonly<Partial<Record<Role, Party>>>;
 }): TestVault {
-  const { kind = "user", seed, network = "regtest", exit = false } = options;
+  const { kind = "user", seed, network = "regtest", exit = false, held = {} } = options;
   const roles: readonly Role[] =
     kind === "user" ? ["user", "lsp", "trustee"] : ["lsp", "trustee", "second-trustee"];
-  const parties = new Map(roles.map((role) => [role, party(`${seed}/${role}`, network)]));
+  const parties = new Map(
+    roles.map((role) => [role, held[role] ?? party(`${seed}/${role}`, network)]),
+  );
   const vault = readVault(
     composeVault({
       network,
