@@ -2,9 +2,9 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { NETWORKS } from "../policies/bitcoin/network.ts";
-import type { Policy } from "../policies/policy.ts";
-import { quorumOf, releaseText, resumeText } from "../policies/quorum.ts";
-import { readSignedPolicy } from "../policies/signed-policy.ts";
+import type { Policy } from "../policies/document/policy.ts";
+import { quorumOf, releaseText, resumeText } from "../policies/document/quorum.ts";
+import { readSignedPolicy } from "../policies/document/signed-policy.ts";
 import { ROLES } from "../policies/vault.ts";
 import { writeAuditFile } from "../signer/audit-file.ts";
 import { exportJournal, InterchangeError, importJournal } from "../signer/interchange.ts";

@@ -18,6 +18,7 @@ import {
   ruleIds,
   type Violation,
 } from "../policies/decide.ts";
+import type { Policy } from "../policies/document/policy.ts";
 import {
   type Evidence,
   type EvidenceFacts,
@@ -27,7 +28,6 @@ import {
 import type { SpendFacts } from "../policies/facts.ts";
 import { historyQuery } from "../policies/history.ts";
 import { readIntent, type SpendIntent } from "../policies/intent.ts";
-import type { Policy } from "../policies/policy.ts";
 import { accountsUsed, watchedVaults } from "../policies/proven.ts";
 import type { Vault, VaultDocument } from "../policies/vault.ts";
 import { CurveError, type CurvePool } from "./curve.ts";

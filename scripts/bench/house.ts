@@ -9,10 +9,10 @@ import { hex } from "../../policies/bitcoin/hash.ts";
 import { writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { concat } from "../../policies/bitcoin/wire.ts";
 import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
+import { type Policy, type PolicyDocument, readPolicy } from "../../policies/document/policy.ts";
 import { finishedVbytes } from "../../policies/facts.ts";
 import { intentOf, writeIntent } from "../../policies/intent.ts";
 import { feeCeil, msatsPerVbyte, type Sats, sats } from "../../policies/money.ts";
-import { type Policy, type PolicyDocument, readPolicy } from "../../policies/policy.ts";
 import { possessionText } from "../../policies/possession.ts";
 import {
   CHANGE,

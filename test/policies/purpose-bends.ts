@@ -4,7 +4,7 @@
  */
 import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { fixedHash } from "../../policies/claim.ts";
-import type { PolicyDocument } from "../../policies/policy.ts";
+import type { PolicyDocument } from "../../policies/document/policy.ts";
 import type { RuleId } from "../../policies/rules.ts";
 import { CHANGE, RECEIVE } from "../../policies/vault.ts";
 import {

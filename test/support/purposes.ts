@@ -8,6 +8,7 @@ import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { outpoint } from "../../policies/bitcoin/transaction.ts";
 import type { ChainView, VaultCoin } from "../../policies/chain-view.ts";
+import type { PolicyDocument } from "../../policies/document/policy.ts";
 import type { Approvable } from "../../policies/evidence/approval.ts";
 import { fundingScript } from "../../policies/evidence/funding.ts";
 import { recoveryHash } from "../../policies/evidence/notice.ts";
@@ -15,7 +16,6 @@ import { reservesOutpoint } from "../../policies/evidence/reserves.ts";
 import type { EvidenceDocument } from "../../policies/evidence.ts";
 import type { HistoryDocument } from "../../policies/history.ts";
 import type { Purpose } from "../../policies/intent.ts";
-import type { PolicyDocument } from "../../policies/policy.ts";
 import { CHANGE, RECEIVE } from "../../policies/vault.ts";
 import {
   type AccountPlan,

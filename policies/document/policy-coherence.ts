@@ -3,8 +3,8 @@
  * with it would refuse everything, or miss what its author meant (attacks.md 124).
  */
 import * as ecc from "tiny-secp256k1";
-import { fromHex } from "./bitcoin/hash.ts";
-import type { Purpose } from "./intent.ts";
+import { fromHex } from "../bitcoin/hash.ts";
+import type { Purpose } from "../intent.ts";
 import type { ReadDocument } from "./policy-document.ts";
 
 /** Purposes that rest on prices or statements. */

@@ -3,9 +3,9 @@
  * may not do. Each signs one line of text that names all of it; the orchestrator only carries the
  * signatures (architecture section 3).
  */
-import { signsText } from "./bitcoin/message.ts";
-import type { Network } from "./bitcoin/network.ts";
-import type { Role } from "./vault.ts";
+import { signsText } from "../bitcoin/message.ts";
+import type { Network } from "../bitcoin/network.ts";
+import type { Role } from "../vault.ts";
 
 export interface Person {
   readonly name: string;
