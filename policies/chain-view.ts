@@ -28,6 +28,8 @@ export interface ChainView {
   readonly vaults: ReadonlyMap<string, readonly VaultCoin[]>;
   /** By txid: transactions that were asked for and that the node has in its best chain. */
   readonly burials: ReadonlyMap<string, Burial>;
+  /** By height: hashes of the blocks of its best chain that were asked for. */
+  readonly blocks: ReadonlyMap<number, string>;
 }
 
 export interface VaultCoin {
@@ -85,9 +87,12 @@ export const chainSchema = z
     coins: z.array(coinSchema),
     vaults: z.array(vaultSchema).default([]),
     burials: z.array(burialSchema).default([]),
+    blocks: z
+      .array(z.strictObject({ height: z.int().nonnegative(), hash: hashSchema }))
+      .default([]),
   })
   .transform((document, context): ChainView => {
-    const { height, tip, medianTime, coins, vaults, burials } = document;
+    const { height, tip, medianTime, coins, vaults, burials, blocks } = document;
     const vaultCoins = vaults.flatMap((vault) => vault.coins);
     // Of two stories about one thing the last would count.
     const named = {
@@ -95,6 +100,7 @@ export const chainSchema = z
       vaults: vaults.map(({ vault }) => vault),
       "vaults.coins": vaultCoins.map(({ outpoint }) => outpoint),
       burials: burials.map(({ txid }) => txid),
+      blocks: blocks.map((block) => String(block.height)),
       "burials.spends": burials.flatMap(({ spends }) => spends),
     };
     for (const [part, names] of Object.entries(named)) {
@@ -110,5 +116,6 @@ export const chainSchema = z
       ),
       vaults: new Map(vaults.map((vault) => [vault.vault, vault.coins])),
       burials: new Map(burials.map(({ txid, ...burial }) => [txid, burial])),
+      blocks: new Map(blocks.map((block) => [block.height, block.hash])),
     };
   });

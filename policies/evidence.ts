@@ -6,6 +6,7 @@ import { base64 } from "@scure/base";
 import { z } from "zod";
 import type { Network } from "./bitcoin/network.ts";
 import { PSBT_BYTES_MAX, PsbtFault, readPsbt } from "./bitcoin/psbt.ts";
+import type { Person } from "./document/quorum.ts";
 import { type LogDocument, logSchema } from "./evidence/account-log.ts";
 import {
   type Approvable,
@@ -21,7 +22,6 @@ import { hash } from "./evidence/scalar.ts";
 import { type StatementFacts, statementFacts, statementSchema } from "./evidence/statement.ts";
 import { type VoteFacts, voteFacts, voteSchema } from "./evidence/vote.ts";
 import { type SpendFacts, spendFacts } from "./facts.ts";
-import type { Person } from "./quorum.ts";
 import type { Vault, VaultScripts } from "./vault.ts";
 
 const psbtText = z

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { ChainView } from "./chain-view.ts";
 import { type Claim, cancelNonce, claimSchema, noncesOf, placesOf } from "./claim.ts";
+import type { Policy } from "./document/policy.ts";
 import type { Remembered } from "./evidence/account-log.ts";
 import { type Notice, readNotice } from "./evidence/notice.ts";
 import { accountSchema } from "./evidence/remembered.ts";
@@ -14,7 +15,6 @@ import type { SpendFacts } from "./facts.ts";
 import { flowsOf } from "./flows.ts";
 import type { SpendIntent } from "./intent.ts";
 import { greater } from "./money.ts";
-import type { Policy } from "./policy.ts";
 import { boundKey, type Count, countsOf, drawnAccount } from "./velocity.ts";
 
 export type { Claim };

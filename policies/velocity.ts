@@ -4,11 +4,11 @@
  * that an edit of the policy finds the whole history (issue 3).
  */
 import { hex } from "./bitcoin/hash.ts";
+import type { Policy, Window } from "./document/policy.ts";
 import type { SpendFacts } from "./facts.ts";
 import { flowsOf, gainOf, lossOf, movedSats } from "./flows.ts";
 import type { Purpose, SpendIntent } from "./intent.ts";
 import { lesser } from "./money.ts";
-import type { Policy, Window } from "./policy.ts";
 import { needsUser } from "./purpose.ts";
 
 /** So many sats on an account of the windows; on an account of refreshes, so many coins. */

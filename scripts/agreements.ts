@@ -1,6 +1,6 @@
 /** The words of people on the command line: `--agree NAME=SIGNATURE`. */
-import type { Agreement } from "../policies/quorum.ts";
-import { readAgreement } from "../policies/signed-policy.ts";
+import type { Agreement } from "../policies/document/quorum.ts";
+import { readAgreement } from "../policies/document/signed-policy.ts";
 import { InputError } from "./input.ts";
 
 export function agreementsOf(what: string, entries: readonly string[]): readonly Agreement[] {

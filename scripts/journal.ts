@@ -2,14 +2,15 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { NETWORKS } from "../policies/bitcoin/network.ts";
-import { quorumOf, resumeText } from "../policies/quorum.ts";
-import { readSignedPolicy } from "../policies/signed-policy.ts";
+import type { Policy } from "../policies/document/policy.ts";
+import { quorumOf, releaseText, resumeText } from "../policies/document/quorum.ts";
+import { readSignedPolicy } from "../policies/document/signed-policy.ts";
 import { ROLES } from "../policies/vault.ts";
 import { writeAuditFile } from "../signer/audit-file.ts";
 import { exportJournal, InterchangeError, importJournal } from "../signer/interchange.ts";
 import { type Journal, openJournal } from "../signer/journal.ts";
 import { JournalError } from "../signer/journal-file.ts";
-import { MirrorError } from "../signer/mirror.ts";
+import { type HighWater, MirrorError, readMirror, writeMirror } from "../signer/mirror.ts";
 import { type HeldPolicy, openPolicies } from "../signer/policies.ts";
 import { agreementsOf } from "./agreements.ts";
 import { InputError, parsed, readDocumentFile, withInput } from "./input.ts";
@@ -59,6 +60,16 @@ export function addJournal(program: Command): void {
       "65 bytes of a Bitcoin signed message or 64 of BIP340, in hex, a person",
     )
     .action((options: ResumeOptions) => use(options, (open) => resume(open, options)));
+  verb(
+    "release",
+    "let a signer go on with an older journal than its mirror has seen, on the word of the quorum; without --agree, the text to be signed",
+  )
+    .requiredOption("--policy <file>", "the policy in force")
+    .option("--agree <name=signature...>", "as for resume")
+    .action(({ mirror, ...options }: ResumeOptions) =>
+      // Opened without its mirror, which is what it disagrees with.
+      use(options, (open) => release(open, mirror, options)),
+    );
   verb("policies", "print the policy in force, what is announced, and what was in force").action(
     (options: Options) =>
       use(options, ({ database }) => console.log(JSON.stringify(law(database)))),
@@ -74,11 +85,11 @@ interface ResumeOptions extends Options {
   readonly agree?: readonly string[];
 }
 
-function resume(journal: Journal, { policy: file, agree = [] }: ResumeOptions): void {
+/** The policy of the file, if it is the pinned one: who may agree is for that one to say. */
+function pinnedPolicy(journal: Journal, file: string): Policy {
   const document = readDocumentFile("policy", file);
   const { policy } = parsed("policy", file, () => readSignedPolicy(document));
   const { inForce } = openPolicies(journal.database).standing();
-  // A file is anybody's to write; who may resume is for the pinned policy to say.
   if (inForce !== null && inForce.policy.hash !== policy.hash) {
     const { name, version, hash } = inForce.policy;
     throw new InputError(
@@ -86,21 +97,54 @@ function resume(journal: Journal, { policy: file, agree = [] }: ResumeOptions): 
       `${file} is not in force: that is ${name} v${version}, ${hash}`,
     );
   }
+  return policy;
+}
+
+/** Who has agreed to the text; null when nobody was named, and the text was printed to be signed. */
+function agreed(
+  text: string,
+  { quorum }: Policy,
+  { agree = [], still }: { readonly agree?: readonly string[] | undefined; readonly still: string },
+): string | null {
+  if (agree.length === 0) {
+    console.log(text);
+    return null;
+  }
+  const outcome = quorumOf(text, agreementsOf("journal", agree), quorum);
+  if (outcome.kind === "agreed") return outcome.people.join(", ");
+  throw new InputError("journal", `${still}: ${outcome.reasons.join("; ")}`);
+}
+
+function resume(journal: Journal, { policy: file, agree }: ResumeOptions): void {
+  const policy = pinnedPolicy(journal, file);
   const pause = journal.pauses();
   if (!journal.paused()) throw new InputError("journal", "this signer is not paused");
   const { network, role, hash } = policy;
   const text = resumeText({ network, role, policy: hash, pause });
-  if (agree.length === 0) {
-    console.log(text);
-    return;
-  }
-  const agreements = agreementsOf("journal", agree);
-  const outcome = quorumOf(text, agreements, policy.quorum);
-  if (outcome.kind === "refused") {
-    throw new InputError("journal", `still paused: ${outcome.reasons.join("; ")}`);
-  }
+  const people = agreed(text, policy, { agree, still: "still paused" });
+  if (people === null) return;
   if (!journal.resume(pause)) throw new Error("BUG: the pause changed while the journal was open");
-  console.log(`resumed by ${outcome.people.join(", ")}`);
+  console.log(`resumed by ${people}`);
+}
+
+function release(
+  journal: Journal,
+  mirror: string | undefined,
+  { policy: file, agree }: ResumeOptions,
+): void {
+  if (mirror === undefined) throw new InputError("journal", "--mirror names the high-water mark");
+  const policy = pinnedPolicy(journal, file);
+  const [has, seen] = [journal.highWater(), readMirror(mirror)];
+  const said = ({ sequence, link }: HighWater) => `${sequence}:${link}`;
+  if (said(has) === said(seen)) {
+    throw new InputError("journal", "this journal is the one that last signed");
+  }
+  const { network, role, hash } = policy;
+  const text = releaseText({ network, role, policy: hash, has: said(has), seen: said(seen) });
+  const people = agreed(text, policy, { agree, still: "still refused" });
+  if (people === null) return;
+  writeMirror(mirror, has);
+  console.log(`released by ${people}: the journal goes on from decision ${has.sequence}`);
 }
 
 function law(database: Journal["database"]) {

@@ -3,18 +3,18 @@ import { existsSync, renameSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import * as ecc from "tiny-secp256k1";
 import { z } from "zod";
-import { amendmentFaults, amendmentText } from "../policies/amendment.ts";
 import { fromHex, hex } from "../policies/bitcoin/hash.ts";
 import { textHash } from "../policies/bitcoin/message.ts";
-import { type Difference, differencesOf, directionOf } from "../policies/differences.ts";
-import { type Policy, PolicyError } from "../policies/policy.ts";
-import { policySchema } from "../policies/policy-document.ts";
-import { type Agreement, quorumOf } from "../policies/quorum.ts";
+import { amendmentFaults, amendmentText } from "../policies/document/amendment.ts";
+import { type Difference, differencesOf, directionOf } from "../policies/document/differences.ts";
+import { type Policy, PolicyError } from "../policies/document/policy.ts";
+import { policySchema } from "../policies/document/policy-document.ts";
+import { type Agreement, quorumOf } from "../policies/document/quorum.ts";
 import {
   readSignedPolicy,
   type SignedPolicy,
   writeSignedPolicy,
-} from "../policies/signed-policy.ts";
+} from "../policies/document/signed-policy.ts";
 import { agreementsOf } from "./agreements.ts";
 import { InputError, parsed, readDocumentFile, readTextFile, withInput } from "./input.ts";
 import { addSimulate } from "./simulate.ts";

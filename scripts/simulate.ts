@@ -1,9 +1,14 @@
 /** `npx ballast policy simulate`: what a policy would have said to the spends of the past. */
 import type { Command } from "commander";
+import type { Policy } from "../policies/document/policy.ts";
+import {
+  lacksCharges,
+  NOT_REPLAYED,
+  type ReplayedSpend,
+  replay,
+} from "../policies/document/replay.ts";
+import { readSignedPolicy } from "../policies/document/signed-policy.ts";
 import { type Claim, historySchema } from "../policies/history.ts";
-import type { Policy } from "../policies/policy.ts";
-import { lacksCharges, NOT_REPLAYED, type ReplayedSpend, replay } from "../policies/replay.ts";
-import { readSignedPolicy } from "../policies/signed-policy.ts";
 import { openJournal } from "../signer/journal.ts";
 import { JournalError } from "../signer/journal-file.ts";
 import { InputError, parsed, readDocumentFile, withInput } from "./input.ts";

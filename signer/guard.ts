@@ -18,6 +18,7 @@ import {
   ruleIds,
   type Violation,
 } from "../policies/decide.ts";
+import type { Policy } from "../policies/document/policy.ts";
 import {
   type Evidence,
   type EvidenceFacts,
@@ -27,7 +28,6 @@ import {
 import type { SpendFacts } from "../policies/facts.ts";
 import { historyQuery } from "../policies/history.ts";
 import { readIntent, type SpendIntent } from "../policies/intent.ts";
-import type { Policy } from "../policies/policy.ts";
 import { accountsUsed, watchedVaults } from "../policies/proven.ts";
 import type { Vault, VaultDocument } from "../policies/vault.ts";
 import { CurveError, type CurvePool } from "./curve.ts";
@@ -108,10 +108,12 @@ export function guard(parts: GuardParts): Signer {
       parties: registered(intent.parties),
     };
     // Asked last, so that nothing but this one answer stands between the chain and the claim.
+    const statement = asked.evidence?.statement;
     const chain = await chainView(parts, {
       outpoints: psbt.tx.inputs.map(outpoint),
       vaults: registered(watchedVaults(spend)),
       burials: asked.evidence?.burials ?? [],
+      blocks: statement === undefined ? [] : [statement.header.height],
     });
     // An amendment came into force meanwhile: what was verified was for another law.
     if (parts.policy.hash !== policy.hash) return await judge(asked);

@@ -10,7 +10,7 @@
  */
 import type Database from "better-sqlite3";
 import { z } from "zod";
-import { type Policy, PolicyError, readPolicy } from "../policies/policy.ts";
+import { type Policy, PolicyError, readPolicy } from "../policies/document/policy.ts";
 import { openPolicies } from "./policies.ts";
 
 /** The tables that travel, with their columns in order. */

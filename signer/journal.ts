@@ -48,6 +48,8 @@ export interface Journal {
   readonly counts: () => JournalCounts;
   /** The whole decision log with its signed heads. */
   readonly auditLog: () => AuditLog;
+  /** Number and link of the last decision: what the mirror holds when all is well. */
+  readonly highWater: () => HighWater;
   readonly close: () => void;
 }
 
@@ -132,6 +134,9 @@ export function openJournal(options: JournalOptions): Journal {
     ),
     line: db.prepare<[number], LineRow>(
       "SELECT sequence, record, link FROM decisions WHERE sequence = ?",
+    ),
+    last: db.prepare<[], LineRow>(
+      "SELECT sequence, record, link FROM decisions ORDER BY sequence DESC LIMIT 1",
     ),
     heads: db.prepare<[], HeadRow>("SELECT * FROM heads ORDER BY sequence"),
     insertHead: db.prepare("INSERT INTO heads VALUES (?, ?, ?, ?)"),
@@ -234,6 +239,12 @@ export function openJournal(options: JournalOptions): Journal {
       lines: statements.lines.all().map((row) => ({ ...row, sequence: Number(row.sequence) })),
       heads: statements.heads.all().map((row) => ({ ...row, sequence: Number(row.sequence) })),
     }),
+    highWater: () => {
+      const row = statements.last.get();
+      return row === undefined
+        ? { sequence: 0, link: GENESIS }
+        : { sequence: Number(row.sequence), link: row.link };
+    },
     signatures: stored,
     record: (answer) => record.immediate(answer),
     answered: (request) => statements.answered.get(request)?.digest ?? null,

@@ -5,11 +5,12 @@
  * old policy stays in force until the delay has passed by the journal's clock and, six blocks an
  * hour, by height: neither a stepped clock nor a node that was behind shortens it.
  */
-import { type AmendmentOutcome, verifyAmendment } from "../policies/amendment.ts";
+
 import type { ChainView } from "../policies/chain-view.ts";
+import { type AmendmentOutcome, verifyAmendment } from "../policies/document/amendment.ts";
+import type { Policy } from "../policies/document/policy.ts";
+import type { SignedPolicy } from "../policies/document/signed-policy.ts";
 import { BLOCKS_PER_HOUR, HOUR_MS } from "../policies/history.ts";
-import type { Policy } from "../policies/policy.ts";
-import type { SignedPolicy } from "../policies/signed-policy.ts";
 import type { Journal, Moment, Reading } from "./journal.ts";
 import { openPolicies, type Policies, type Standing } from "./policies.ts";
 

@@ -1,6 +1,6 @@
 /** The table of policies in the journal's file: this file alone writes it. See law.ts. */
 import type Database from "better-sqlite3";
-import { type Policy, readPolicy } from "../policies/policy.ts";
+import { type Policy, readPolicy } from "../policies/document/policy.ts";
 import type { Moment } from "./journal.ts";
 import { JournalError } from "./journal-file.ts";
 

@@ -1,7 +1,7 @@
 /** Puts a signer together: law, memory, key, chain and guard. Used by the service and by stations. */
 import type { Network } from "../policies/bitcoin/network.ts";
-import type { Policy } from "../policies/policy.ts";
-import { readSignedPolicy } from "../policies/signed-policy.ts";
+import type { Policy } from "../policies/document/policy.ts";
+import { readSignedPolicy } from "../policies/document/signed-policy.ts";
 import { readAuditKey, readDocument, type SignerConfig } from "./config.ts";
 import { openCurvePool } from "./curve.ts";
 import { guard } from "./guard.ts";

@@ -3,7 +3,7 @@
  * lies in the journal's file, this file alone writes it.
  */
 import { fromHex, hex } from "../policies/bitcoin/hash.ts";
-import type { Policy } from "../policies/policy.ts";
+import type { Policy } from "../policies/document/policy.ts";
 import { possessionText, provesPossession } from "../policies/possession.ts";
 import { readVault, type Vault, VaultError } from "../policies/vault.ts";
 import type { Journal } from "./journal.ts";

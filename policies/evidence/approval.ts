@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { signsText } from "../bitcoin/message.ts";
 import type { Network } from "../bitcoin/network.ts";
-import type { Person } from "../quorum.ts";
+import type { Person } from "../document/quorum.ts";
 import { writeLine } from "./line.ts";
 import { bytes, name, whole } from "./scalar.ts";
 

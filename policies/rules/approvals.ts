@@ -1,6 +1,7 @@
 /** People's agreement to one spend: enough of them, each for this very transaction under this law. */
+
+import { LIFTABLE } from "../document/policy-document.ts";
 import { movedSats } from "../flows.ts";
-import { LIFTABLE } from "../policy-document.ts";
 import { type Case, heightOf, no, type Rule } from "./rule.ts";
 
 export const approvalRules = {

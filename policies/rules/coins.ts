@@ -3,10 +3,10 @@
 import { hex } from "../bitcoin/hash.ts";
 import type { ChainView } from "../chain-view.ts";
 import { type Claim, fixedHash } from "../claim.ts";
+import type { Policy } from "../document/policy.ts";
 import type { InputFacts } from "../facts.ts";
 import type { Purpose } from "../intent.ts";
 import { isSats } from "../money.ts";
-import type { Policy } from "../policy.ts";
 import { FEES } from "../velocity.ts";
 import { otherIntents, yields } from "../yielding.ts";
 import { lies } from "./lies.ts";

@@ -72,12 +72,13 @@ export const proofRules = {
       if (header.height > height) {
         return notYet(`the statement is of block ${header.height}`, "when the node has seen it");
       }
-      return height - header.height <= most
-        ? []
-        : notYet(
-            `the statement is ${height - header.height} blocks old, at most ${most}`,
-            "with a younger statement",
-          );
+      if (height - header.height > most) {
+        return notYet(
+          `the statement is ${height - header.height} blocks old, at most ${most}`,
+          "with a younger statement",
+        );
+      }
+      return ofOtherChain(spend, header);
     },
   },
   "own-guardian": {
@@ -149,6 +150,21 @@ export const proofRules = {
     },
   },
 } satisfies Record<string, Rule>;
+
+/** A statement of a block that the node's chain has not is a statement about other coins. */
+function ofOtherChain(
+  { chain }: Case,
+  { height, block }: { readonly height: number; readonly block: string },
+): readonly Objection[] {
+  const own = chain?.blocks.get(height);
+  if (chain === null || own === block) return [];
+  return own === undefined
+    ? notYet(`the node has not told of block ${height}`, "when it has")
+    : notYet(
+        `the statement is of another block ${height} than the node's`,
+        "with a statement of the node's chain",
+      );
+}
 
 function tooFewVotes(spend: Case, threshold: number): readonly Objection[] {
   const { evidence, intent } = spend;

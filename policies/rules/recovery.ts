@@ -13,8 +13,12 @@ export const recoveryRules = {
       const way = WAYS[intent.purpose];
       if (way === undefined || policy.role === "user") return [];
       const [to = null] = way === "user-lost" ? intent.parties : [];
+      const delay = policy.purposes[intent.purpose]?.delayBlocks ?? 0;
       const announced = (history.standings.get(intent.vault)?.recoveries ?? []).filter(
-        (recovery) => recovery.way === way && recovery.to === to,
+        (recovery) =>
+          recovery.way === way &&
+          recovery.to === to &&
+          heightOf(spend) <= recovery.height + delay + OPEN_BLOCKS,
       );
       const [first] = announced.map(({ height }) => height).sort((a, b) => a - b);
       if (first === undefined) return no(`no recovery of vault ${intent.vault} is announced`);
@@ -22,7 +26,7 @@ export const recoveryRules = {
       if (way === "user-lost" && spoke >= first) {
         return no(`the user of vault ${intent.vault} has signed since the announcement`);
       }
-      return delayed(first + (policy.purposes[intent.purpose]?.delayBlocks ?? 0), spend);
+      return delayed(first + delay, spend);
     },
   },
   "recovery-to-named-key": {
@@ -46,6 +50,9 @@ export const recoveryRules = {
     },
   },
 } satisfies Record<string, Rule>;
+
+/** A month: who has waited out the delay and does nothing announces it anew. */
+const OPEN_BLOCKS = 4_320;
 
 const WAYS: Readonly<Partial<Record<string, "lsp-gone" | "user-lost">>> = {
   "recovery-lsp-gone": "lsp-gone",

@@ -1,10 +1,10 @@
 /** A rule: a reason and a pure check. It looks at computed facts, never at a label. */
 import type { ChainView } from "../chain-view.ts";
+import type { Policy } from "../document/policy.ts";
 import type { EvidenceFacts } from "../evidence.ts";
 import type { SpendFacts } from "../facts.ts";
 import type { History } from "../history.ts";
 import type { SpendIntent } from "../intent.ts";
-import type { Policy } from "../policy.ts";
 import type { Vault } from "../vault.ts";
 
 /** Everything that a judgement rests on. */

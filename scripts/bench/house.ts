@@ -9,10 +9,10 @@ import { hex } from "../../policies/bitcoin/hash.ts";
 import { writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { concat } from "../../policies/bitcoin/wire.ts";
 import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
+import { type Policy, type PolicyDocument, readPolicy } from "../../policies/document/policy.ts";
 import { finishedVbytes } from "../../policies/facts.ts";
 import { intentOf, writeIntent } from "../../policies/intent.ts";
 import { feeCeil, msatsPerVbyte, type Sats, sats } from "../../policies/money.ts";
-import { type Policy, type PolicyDocument, readPolicy } from "../../policies/policy.ts";
 import { possessionText } from "../../policies/possession.ts";
 import {
   CHANGE,
@@ -186,7 +186,7 @@ async function proofsOf(vault: Vault, parties: readonly PartyKey[]) {
   return proofs;
 }
 
-export type Tip = Omit<ChainView, "coins" | "vaults" | "burials">;
+export type Tip = Omit<ChainView, "coins" | "vaults" | "burials" | "blocks">;
 
 export interface PreparedChain {
   readonly chain: Chain;
@@ -205,7 +205,7 @@ function preparedChain(): PreparedChain {
       for (const outpoint of outpoints) {
         coins.set(outpoint, known.get(outpoint) ?? { kind: "missing" });
       }
-      return { ...tip, coins, vaults: new Map(), burials: new Map() };
+      return { ...tip, coins, vaults: new Map(), burials: new Map(), blocks: new Map() };
     },
     close: () => {},
   };

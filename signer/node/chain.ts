@@ -23,6 +23,8 @@ export interface ChainQuery {
   readonly vaults?: readonly Vault[];
   /** Hints where a transaction may be buried: checked on the node. */
   readonly burials?: readonly BurialHint[];
+  /** Heights whose block hashes are wanted. */
+  readonly blocks?: readonly number[];
 }
 
 export interface BurialHint {
@@ -45,7 +47,7 @@ const TRIES_MAX = 3;
 export function openChain({ rpc, chain, watch }: ChainOptions): Chain {
   /** Null when the tip has moved between the first answer and the last. */
   async function attempt(
-    { outpoints, burials = [] }: ChainQuery,
+    { outpoints, burials = [], blocks = [] }: ChainQuery,
     watched: readonly Vault[],
   ): Promise<ChainView | null> {
     const wallet = watched.length > 0 ? watch : undefined;
@@ -53,6 +55,7 @@ export function openChain({ rpc, chain, watch }: ChainOptions): Chain {
       { method: "getblockchaininfo" },
       ...outpoints.map(coinCall),
       ...burials.map(burialCall),
+      ...blocks.map((height) => ({ method: "getblockhash", params: [height] })),
       ...(wallet === undefined ? [] : [wallet.question]),
       { method: "getbestblockhash" },
     ];
@@ -74,8 +77,11 @@ export function openChain({ rpc, chain, watch }: ChainOptions): Chain {
           return [outpoint, statusOf(coin, info.blocks)];
         }),
       ),
-      vaults: wallet?.coinsOf(watched, answers[first + burials.length], info.blocks) ?? new Map(),
+      vaults:
+        wallet?.coinsOf(watched, answers[first + burials.length + blocks.length], info.blocks) ??
+        new Map(),
       burials: buried(burials, answers.slice(first)),
+      blocks: hashes(blocks, answers.slice(first + burials.length)),
     };
   }
 
@@ -92,6 +98,22 @@ export function openChain({ rpc, chain, watch }: ChainOptions): Chain {
     close: () => rpc.close(),
   };
 }
+
+/** A height that the node has not reached is absent. */
+function hashes(
+  heights: readonly number[],
+  answers: readonly BitcoindAnswer[],
+): ReadonlyMap<number, string> {
+  return new Map(
+    heights.flatMap((height, i) => {
+      const answer = answers[i];
+      const known = answer?.kind === "result" ? blockSchema.safeParse(answer.result) : null;
+      return known?.success === true ? [[height, known.data] as const] : [];
+    }),
+  );
+}
+
+const blockSchema = z.string().regex(/^[0-9a-f]{64}$/);
 
 const infoSchema = z.object({
   chain: z.string(),

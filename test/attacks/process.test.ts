@@ -68,9 +68,14 @@ const byBytes: readonly Robbery[] = attacks
  * A law, a past or a chain that is bent is the signer's own: nobody can send it. The previous
  * transactions of these coins are on paper; on a real chain they are others.
  */
-function travels({ previous = false, bend = {} }: SpendOptions): boolean {
+function travels({ previous = false, from, bend = {} }: SpendOptions): boolean {
   const { policy, history, chain, vault } = bend;
-  return !previous && [policy, history, chain, vault].every((part) => part === undefined);
+  // The process has registered one vault.
+  return (
+    !previous &&
+    from === undefined &&
+    [policy, history, chain, vault].every((part) => part === undefined)
+  );
 }
 
 const at = (index: number, sats?: bigint): CoinPlan => ({

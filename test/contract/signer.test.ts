@@ -16,6 +16,7 @@ import { KeyError } from "../../signer/key-error.ts";
 import { openRemoteSigner } from "../../signer/service/remote.ts";
 import { serveSigner } from "../../signer/service/server.ts";
 import type { Hears, Registers, Signer } from "../../signer/signer.ts";
+import { userSecret, wordOf } from "../support/proofs.ts";
 import {
   faultOf,
   openRoom,
@@ -79,6 +80,26 @@ describe.each(Object.entries(WAYS))("a signer %s", (_, way) => {
     const [asked, got] = [readPsbt(spend.bytes), readPsbt(outcome.psbt)];
     expect(got.tx).toEqual(asked.tx);
     expect(got.inputs.map((map) => map.length)).toEqual(asked.inputs.map((map) => map.length + 1));
+  });
+
+  it("hears what a user says, and says why it does not", async () => {
+    const { signer } = await open();
+    const text = `Ballast stop 1 regtest vault=${USER_VAULT.vault.id} no=1`;
+    const words = { text, signature: wordOf(text, userSecret(USER_VAULT)) };
+    expect(await signer.tell(words)).toMatchObject({ kind: "heard", notice: "stop" });
+    const forged = { text: text.replace("no=1", "no=2"), signature: words.signature };
+    expect(await signer.tell(forged)).toMatchObject({ kind: "refused" });
+  });
+
+  it("takes the evidence that a purpose asks for, and names what is wrong with its form", async () => {
+    const spend = honest();
+    const { room, signer } = await open();
+    room.chain.show(spend);
+    const evidence = { format: "ballast/evidence@1" } as const;
+    expect((await signer.sign({ ...requestOf(spend), evidence })).kind).toBe("signed");
+    const bent = { ...evidence, votes: [{}] } as unknown as typeof evidence;
+    const fault = await faultOf(signer.sign({ ...requestOf(spend), evidence: bent }));
+    expect(fault.message).toMatch(/votes\.0\.guardian/);
   });
 
   it("repeats an answer byte for byte", async () => {

@@ -69,6 +69,8 @@ const forbidden: readonly Crossing[] = [
   { file: "policies/rules/broken.ts", from: "tiny-secp256k1" },
   { file: "policies/evidence/broken.ts", from: "../../signer/guard.ts" },
   { file: "policies/evidence/broken.ts", from: "node:fs" },
+  { file: "policies/document/broken.ts", from: "../../signer/guard.ts" },
+  { file: "policies/document/broken.ts", from: "node:fs" },
   { file: "signer/broken.ts", from: "../orchestrator/main.ts" },
   { file: "signer/broken.ts", from: "../scripts/start.ts" },
   { file: "signer/broken.ts", from: "../test/support/spend.ts" },

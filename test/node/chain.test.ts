@@ -32,7 +32,20 @@ describeNode("the chain view", (node) => {
       coins: new Map(),
       vaults: new Map(),
       burials: new Map(),
+      blocks: new Map(),
     });
+  });
+
+  it("tells the hashes of the blocks that it was asked for, and none above its tip", async () => {
+    const [height, first] = [
+      await node.rpc.call<number>("getblockcount"),
+      await node.rpc.call<string>("getblockhash", [0]),
+    ];
+    const view = await open().view({ outpoints: [], blocks: [0, height + 1, height] });
+    expect([...view.blocks]).toEqual([
+      [0, first],
+      [height, view.tip],
+    ]);
   });
 
   it("sees a coin in the mempool, then in a block, then deeper, then spent", async () => {

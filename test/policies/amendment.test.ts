@@ -2,13 +2,17 @@
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import * as ecc from "tiny-secp256k1";
 import { describe, expect, it } from "vitest";
-import { type Amendment, amendmentText, verifyAmendment } from "../../policies/amendment.ts";
 import { hex, sha256 } from "../../policies/bitcoin/hash.ts";
 import { textHash } from "../../policies/bitcoin/message.ts";
 import { u32 } from "../../policies/bitcoin/wire.ts";
-import { PolicyError, readPolicy } from "../../policies/policy.ts";
-import type { Agreement } from "../../policies/quorum.ts";
-import { readSignedPolicy, writeSignedPolicy } from "../../policies/signed-policy.ts";
+import {
+  type Amendment,
+  amendmentText,
+  verifyAmendment,
+} from "../../policies/document/amendment.ts";
+import { PolicyError, readPolicy } from "../../policies/document/policy.ts";
+import type { Agreement } from "../../policies/document/quorum.ts";
+import { readSignedPolicy, writeSignedPolicy } from "../../policies/document/signed-policy.ts";
 import { POLICY } from "../support/spend.ts";
 
 const SECRETS = [1, 2, 3, 4].map((n) => sha256(u32(n)));

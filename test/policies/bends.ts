@@ -12,10 +12,10 @@ import {
 } from "../../policies/bitcoin/transaction.ts";
 import { concat, sized, u8, u32 } from "../../policies/bitcoin/wire.ts";
 import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
+import type { PolicyDocument } from "../../policies/document/policy.ts";
 import type { Claim, HistoryDocument } from "../../policies/history.ts";
 import type { SpendIntent } from "../../policies/intent.ts";
 import { SATS_MAX, sats } from "../../policies/money.ts";
-import type { PolicyDocument } from "../../policies/policy.ts";
 import type { RuleId } from "../../policies/rules.ts";
 import {
   CHANGE,

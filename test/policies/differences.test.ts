@@ -1,8 +1,12 @@
 /** Which way each field of a policy document tightens: a table, each row read in both directions. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Difference, differencesOf, directionOf } from "../../policies/differences.ts";
-import { readPolicy } from "../../policies/policy.ts";
+import {
+  type Difference,
+  differencesOf,
+  directionOf,
+} from "../../policies/document/differences.ts";
+import { readPolicy } from "../../policies/document/policy.ts";
 import { POLICY } from "../support/spend.ts";
 
 const [A, B] = [

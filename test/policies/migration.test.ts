@@ -1,6 +1,7 @@
 /** A migration: everything that is spent goes to one other registered vault of a user, who signs first. */
 import { describe, expect, it } from "vitest";
 import { judge } from "../../policies/decide.ts";
+import { type PolicyDocument, readPolicy } from "../../policies/document/policy.ts";
 import { NO_EVIDENCE } from "../../policies/evidence.ts";
 import { spendFacts } from "../../policies/facts.ts";
 import {
@@ -10,7 +11,6 @@ import {
   NO_HISTORY,
 } from "../../policies/history.ts";
 import { intentOf, readIntent, writeIntent } from "../../policies/intent.ts";
-import { type PolicyDocument, readPolicy } from "../../policies/policy.ts";
 import { type Branch, CHANGE, RECEIVE } from "../../policies/vault.ts";
 import { honest, NOW, OTHER_VAULT, POLICY, type SpendOptions, TREASURY } from "../support/spend.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { scriptOf } from "../../policies/bitcoin/taproot.ts";
-import { PolicyError, readPolicy } from "../../policies/policy.ts";
+import { PolicyError, readPolicy } from "../../policies/document/policy.ts";
 import { POLICY } from "../support/spend.ts";
 
 describe("a policy document", () => {

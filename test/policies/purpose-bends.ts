@@ -4,7 +4,7 @@
  */
 import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { fixedHash } from "../../policies/claim.ts";
-import type { PolicyDocument } from "../../policies/policy.ts";
+import type { PolicyDocument } from "../../policies/document/policy.ts";
 import type { RuleId } from "../../policies/rules.ts";
 import { CHANGE, RECEIVE } from "../../policies/vault.ts";
 import {
@@ -382,6 +382,21 @@ export const purposeBends = {
       beyond: collect({ statement: { height: HEIGHT - 13 } }),
     },
     {
+      what: "a statement of another block of that height",
+      held: true,
+      beyond: collect({
+        chain: (chain) => ({
+          ...chain,
+          blocks: new Map([...chain.blocks, [HEIGHT - 6, "0c".repeat(32)]]),
+        }),
+      }),
+    },
+    {
+      what: "a block of which the node has not told",
+      held: true,
+      beyond: collect({ chain: (chain) => ({ ...chain, blocks: new Map() }) }),
+    },
+    {
       what: "a statement of a block that the node has not seen",
       held: true,
       brink: collect({ statement: { height: HEIGHT } }),
@@ -666,6 +681,11 @@ export const purposeBends = {
       held: true,
       brink: recoveryLspGone({ heard: HEIGHT - 144 }),
       beyond: recoveryLspGone({ heard: HEIGHT - 143 }),
+    },
+    {
+      what: "a month after the delay",
+      brink: recoveryUserLost({ heard: 10_000 - 8_640 }),
+      beyond: recoveryUserLost({ heard: 10_000 - 8_641 }),
     },
     {
       what: "stopped by the user",

@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 import { fromHex, hex, sha256 } from "../../policies/bitcoin/hash.ts";
 import { messageHash, signsText, textHash } from "../../policies/bitcoin/message.ts";
 import { concat, u32 } from "../../policies/bitcoin/wire.ts";
-import { PolicyError, readPolicy } from "../../policies/policy.ts";
-import { type Agreement, quorumOf, resumeText } from "../../policies/quorum.ts";
+import { PolicyError, readPolicy } from "../../policies/document/policy.ts";
+import { type Agreement, quorumOf, resumeText } from "../../policies/document/quorum.ts";
 import { POLICY } from "../support/spend.ts";
 
 const SECRETS = [1, 2, 3, 4].map((n) => sha256(u32(n)));

@@ -5,6 +5,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { addressOf } from "../../policies/bitcoin/taproot.ts";
+import { type PolicyDocument, readPolicy } from "../../policies/document/policy.ts";
+import { lacksCharges, replay } from "../../policies/document/replay.ts";
 import {
   type Claim,
   HOUR_MS,
@@ -12,8 +14,6 @@ import {
   historyQuery,
   NO_HISTORY,
 } from "../../policies/history.ts";
-import { type PolicyDocument, readPolicy } from "../../policies/policy.ts";
-import { lacksCharges, replay } from "../../policies/replay.ts";
 import { type RuleId, rules } from "../../policies/rules.ts";
 import { chargesOf } from "../../policies/velocity.ts";
 import { HEIGHT, honest, NOW, POLICY, recipient } from "../support/spend.ts";

@@ -1,6 +1,6 @@
 /** `ballast journal` and `ballast audit`, called as a person calls them. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as ecc from "tiny-secp256k1";
@@ -106,5 +106,33 @@ describe("ballast journal", () => {
     journal("pause");
     const replayed = journal("resume", ...policy, "--agree", ...words);
     expect(replayed).toMatchObject({ code: 2, out: "" });
-  });
+  }, 120_000);
+
+  it("lets an older journal go on only on the word of the quorum", () => {
+    const [mirror, old] = [file("mirror"), file("old.db")];
+    createJournal({ ...at(), file: file("mirrored.db"), mirror });
+    const approved = decide(honest().case);
+    const where = { ...at(), file: file("mirrored.db"), mirror };
+    const first = openJournal(where);
+    first.claim(victimClaim(1), () => approved);
+    first.close();
+    cpSync(file("mirrored.db"), old);
+    const second = openJournal(where);
+    second.claim(victimClaim(2), () => approved);
+    second.close();
+    expect(() => openJournal({ ...where, file: old })).toThrow("not the one that last signed");
+    const whose = ["--journal", old, "--network", "regtest", "--role", "lsp", "--mirror", mirror];
+    const release = (...more: readonly string[]) =>
+      ballast("journal", "release", ...whose, "--policy", file("policy.json"), ...more);
+    const text = release().out.trim();
+    expect(text).toMatch(/^Ballast release 1 regtest role=lsp policy=\w+ has=1:\w+ seen=2:\w+$/);
+    const words = SECRETS.map((secret, i) =>
+      [`person-${i}`, hex(ecc.signSchnorr(textHash(text), secret))].join("="),
+    );
+    expect(release("--agree", words[0] ?? "").err).toContain("1 of 2 people agree");
+    expect(() => openJournal({ ...where, file: old })).toThrow("not the one that last signed");
+    expect(release("--agree", ...words)).toMatchObject({ code: 0 });
+    openJournal({ ...where, file: old }).close();
+    expect(release("--agree", ...words).err).toContain("the one that last signed");
+  }, 120_000);
 });

@@ -1,6 +1,6 @@
 /** What the victim of journal.test.ts claims and records, so that the test knows it afterwards. */
 import type { ClaimContent } from "../../policies/claim.ts";
-import { readPolicy } from "../../policies/policy.ts";
+import { readPolicy } from "../../policies/document/policy.ts";
 import type { Count } from "../../policies/velocity.ts";
 import type { Answer, ClaimRequest } from "../../signer/journal.ts";
 import { NOW, POLICY } from "./spend.ts";

@@ -202,6 +202,11 @@ export function mandate(
   return notice("mandate", mandateFields(vault, part), height);
 }
 
+/** The same mandate as its line. */
+export function mandateText(vault: TestVault): string {
+  return writeNotice("mandate", "regtest", mandateFields(vault));
+}
+
 export function mandateFields(
   vault: TestVault,
   part: Readonly<Record<string, string | number | bigint>> = {},

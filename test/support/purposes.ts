@@ -8,6 +8,7 @@ import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { outpoint } from "../../policies/bitcoin/transaction.ts";
 import type { ChainView, VaultCoin } from "../../policies/chain-view.ts";
+import type { PolicyDocument } from "../../policies/document/policy.ts";
 import type { Approvable } from "../../policies/evidence/approval.ts";
 import { fundingScript } from "../../policies/evidence/funding.ts";
 import { recoveryHash } from "../../policies/evidence/notice.ts";
@@ -15,7 +16,6 @@ import { reservesOutpoint } from "../../policies/evidence/reserves.ts";
 import type { EvidenceDocument } from "../../policies/evidence.ts";
 import type { HistoryDocument } from "../../policies/history.ts";
 import type { Purpose } from "../../policies/intent.ts";
-import type { PolicyDocument } from "../../policies/policy.ts";
 import { CHANGE, RECEIVE } from "../../policies/vault.ts";
 import {
   type AccountPlan,
@@ -79,7 +79,12 @@ export const LAW = {
     node: LSP_NODE.key,
   },
   purposes: {
-    withdrawal: { ...LIMITS, destinations: "any", no_proof_sats: 500_000 },
+    withdrawal: {
+      ...LIMITS,
+      destinations: "any",
+      no_proof_sats: 500_000,
+      vault_windows: [{ hours: 24, sats: 60_000_000 }],
+    },
     migration: LIMITS,
     collect: LIMITS,
     "top-up": LIMITS,
@@ -95,6 +100,11 @@ export const LAW = {
     "proof-of-reserves": {},
   },
 } satisfies PolicyDocument;
+
+/** The blocks that a statement may be of. */
+const BLOCKS: ReadonlyMap<number, string> = new Map(
+  Array.from({ length: 40 }, (_, i) => [HEIGHT - 30 + i, "0b".repeat(32)]),
+);
 
 /** What a test may turn; what it leaves alone is honest. */
 export interface Knobs {
@@ -158,7 +168,7 @@ function spendOf(plan: Plan, knobs: Knobs): SpendOptions {
       },
       chain: (chain, draft) => {
         const coins = watchedCoins(plan, chain, draft, accounts);
-        const seen = { ...chain, vaults: knobs.coins?.(coins) ?? coins };
+        const seen = { ...chain, vaults: knobs.coins?.(coins) ?? coins, blocks: BLOCKS };
         return knobs.chain?.(seen, draft) ?? seen;
       },
       ...(knobs.policy !== undefined && { policy: knobs.policy }),

@@ -1,7 +1,7 @@
 /** A signer as a process of its own, over a software key, asked through its remote client. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { PolicyDocument } from "../../policies/policy.ts";
+import type { PolicyDocument } from "../../policies/document/policy.ts";
 import { type Service, startService } from "../../scripts/service.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import { openRemoteSigner, type RemoteSigner } from "../../signer/service/remote.ts";

@@ -9,8 +9,8 @@ import * as ecc from "tiny-secp256k1";
 import { hex, sha256 } from "../../policies/bitcoin/hash.ts";
 import { outpoint } from "../../policies/bitcoin/transaction.ts";
 import type { Burial, ChainView, CoinStatus, VaultCoin } from "../../policies/chain-view.ts";
+import { type PolicyDocument, readPolicy } from "../../policies/document/policy.ts";
 import { writeIntent } from "../../policies/intent.ts";
-import { type PolicyDocument, readPolicy } from "../../policies/policy.ts";
 import { possessionHash, possessionText } from "../../policies/possession.ts";
 import { RECEIVE, type Role, type Vault } from "../../policies/vault.ts";
 import type { CurvePool } from "../../signer/curve.ts";
@@ -212,12 +212,18 @@ export function paperChain(): PaperChain {
         });
       }
     },
-    view: async ({ outpoints, vaults = [], burials = [] }): Promise<ChainView> => {
+    view: async ({ outpoints, vaults = [], burials = [], blocks = [] }): Promise<ChainView> => {
       if (chain.gone) throw new BitcoindError("unreachable", "the node is gone");
       return {
         height: chain.height,
         tip: "00".repeat(32),
         medianTime: chain.medianTime,
+        // Every block has this hash, on paper.
+        blocks: new Map(
+          blocks
+            .filter((height) => height <= chain.height)
+            .map((height) => [height, "0b".repeat(32)]),
+        ),
         coins: new Map(outpoints.map((id) => [id, coins.get(id) ?? { kind: "missing" }])),
         vaults: new Map(
           vaults.flatMap(({ id }) => {

@@ -30,6 +30,7 @@ import {
 } from "../../policies/bitcoin/transaction.ts";
 import { concat, size, sized, u8, u32, u64 } from "../../policies/bitcoin/wire.ts";
 import type { ChainView, CoinStatus } from "../../policies/chain-view.ts";
+import { type Policy, type PolicyDocument, readPolicy } from "../../policies/document/policy.ts";
 import type { Approvable } from "../../policies/evidence/approval.ts";
 import {
   type EvidenceDocument,
@@ -47,7 +48,6 @@ import {
 } from "../../policies/history.ts";
 import { intentOf, type Purpose, type SpendIntent } from "../../policies/intent.ts";
 import type { Sats } from "../../policies/money.ts";
-import { type Policy, type PolicyDocument, readPolicy } from "../../policies/policy.ts";
 import type { Case } from "../../policies/rules/rule.ts";
 import {
   type Branch,
@@ -527,6 +527,7 @@ function chainOf({ tx, spent }: Draft): ChainView {
     coins,
     vaults: new Map(),
     burials: new Map(),
+    blocks: new Map(),
   };
 }
 

@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { base64 } from "@scure/base";
 import { hex } from "../../policies/bitcoin/hash.ts";
 import type { CoinStatus } from "../../policies/chain-view.ts";
+import { type PolicyDocument, readPolicy } from "../../policies/document/policy.ts";
 import type { IntentDocument } from "../../policies/intent.ts";
-import { type PolicyDocument, readPolicy } from "../../policies/policy.ts";
 import { readAuditKey } from "../../signer/config.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import { guard } from "../../signer/guard.ts";
@@ -111,6 +111,7 @@ export function openWholeSigner(options: {
         coins: new Map(outpoints.map((id) => [id, coins.get(id) ?? { kind: "missing" }])),
         vaults: new Map(),
         burials: new Map(),
+        blocks: new Map(),
       }),
       close: () => undefined,
     },

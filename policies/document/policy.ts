@@ -2,12 +2,13 @@
  * The policy: the limits that one signer enforces, read from its document (policy-document.ts). What
  * does not fit together is refused with its place, before a signer starts with it.
  */
-import { fromHex, hex, taggedHash } from "./bitcoin/hash.ts";
-import type { Network } from "./bitcoin/network.ts";
-import { scriptOf } from "./bitcoin/taproot.ts";
-import type { Guardian } from "./evidence/guardian.ts";
-import type { Purpose } from "./intent.ts";
-import { type Bps, type MsatsPerVbyte, type Sats, sats } from "./money.ts";
+import { fromHex, hex, taggedHash } from "../bitcoin/hash.ts";
+import type { Network } from "../bitcoin/network.ts";
+import { scriptOf } from "../bitcoin/taproot.ts";
+import type { Guardian } from "../evidence/guardian.ts";
+import type { Purpose } from "../intent.ts";
+import { type Bps, type MsatsPerVbyte, type Sats, sats } from "../money.ts";
+import type { Role } from "../vault.ts";
 import { incoherent } from "./policy-coherence.ts";
 import {
   type PolicyDocument,
@@ -16,7 +17,6 @@ import {
   type ReadDocument,
 } from "./policy-document.ts";
 import type { Person, Quorum } from "./quorum.ts";
-import type { Role } from "./vault.ts";
 
 export type { PolicyDocument };
 

@@ -4,7 +4,7 @@
  * see amendment.ts.
  */
 import { z } from "zod";
-import { fromHex, hex } from "./bitcoin/hash.ts";
+import { fromHex, hex } from "../bitcoin/hash.ts";
 import { type Policy, PolicyError, readPolicy } from "./policy.ts";
 import type { Agreement } from "./quorum.ts";
 

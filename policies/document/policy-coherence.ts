@@ -3,8 +3,8 @@
  * with it would refuse everything, or miss what its author meant (attacks.md 124).
  */
 import * as ecc from "tiny-secp256k1";
-import { fromHex } from "./bitcoin/hash.ts";
-import type { Purpose } from "./intent.ts";
+import { fromHex } from "../bitcoin/hash.ts";
+import type { Purpose } from "../intent.ts";
 import type { ReadDocument } from "./policy-document.ts";
 
 /** Purposes that rest on prices or statements. */
@@ -132,6 +132,11 @@ function proofsOf({ purposes: { withdrawal }, guardians }: ReadDocument): readon
     ...when(
       guardians === undefined && limited,
       "guardians: withdrawals above no_proof_sats are proven by guardians",
+    ),
+    // Many small withdrawals are a large one that nobody has proven.
+    ...when(
+      (withdrawal.no_proof_sats ?? 0n) > 0n && withdrawal.vault_windows === undefined,
+      "purposes.withdrawal.vault_windows: bound what one vault pays without a proof",
     ),
   ];
 }

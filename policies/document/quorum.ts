@@ -3,9 +3,9 @@
  * may not do. Each signs one line of text that names all of it; the orchestrator only carries the
  * signatures (architecture section 3).
  */
-import { signsText } from "./bitcoin/message.ts";
-import type { Network } from "./bitcoin/network.ts";
-import type { Role } from "./vault.ts";
+import { signsText } from "../bitcoin/message.ts";
+import type { Network } from "../bitcoin/network.ts";
+import type { Role } from "../vault.ts";
 
 export interface Person {
   readonly name: string;
@@ -69,4 +69,22 @@ export interface Resumption {
 /** The line that people sign to let a paused signer go on. */
 export function resumeText({ network, role, policy, pause }: Resumption): string {
   return `Ballast resume 1 ${network} role=${role} policy=${policy} pause=${pause}`;
+}
+
+export interface Release {
+  readonly network: Network;
+  readonly role: Role;
+  /** Hash of the policy in force. */
+  readonly policy: string;
+  /** Last decision of the older journal, and the one that its mirror has seen: number and link. */
+  readonly has: string;
+  readonly seen: string;
+}
+
+/**
+ * The line that people sign to let a signer go on with an older journal. What it has forgotten it
+ * would sign again, so they say that they know what was signed meanwhile, or have imported it.
+ */
+export function releaseText({ network, role, policy, has, seen }: Release): string {
+  return `Ballast release 1 ${network} role=${role} policy=${policy} has=${has} seen=${seen}`;
 }

@@ -3,10 +3,10 @@
  * is no limit (attacks.md 124). policy.ts reads it.
  */
 import { z } from "zod";
-import { NETWORKS } from "./bitcoin/network.ts";
-import { PSBT_INPUTS_MAX, PSBT_OUTPUTS_MAX } from "./bitcoin/psbt.ts";
-import { bps, msatsPerVbyte, SATS_MAX, sats } from "./money.ts";
-import { ROLES } from "./vault.ts";
+import { NETWORKS } from "../bitcoin/network.ts";
+import { PSBT_INPUTS_MAX, PSBT_OUTPUTS_MAX } from "../bitcoin/psbt.ts";
+import { bps, msatsPerVbyte, SATS_MAX, sats } from "../money.ts";
+import { ROLES } from "../vault.ts";
 
 const amount = z
   .int()

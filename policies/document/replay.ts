@@ -3,13 +3,13 @@
  * A history keeps what each spend was charged, not the PSBT, so some limits cannot be asked again;
  * `NOT_REPLAYED` names them.
  */
-import type { Claim } from "./claim.ts";
-import { BLOCKS_PER_HOUR, HOUR_MS } from "./history.ts";
-import type { Purpose } from "./intent.ts";
-import { shareFloor } from "./money.ts";
+import type { Claim } from "../claim.ts";
+import { BLOCKS_PER_HOUR, HOUR_MS } from "../history.ts";
+import type { Purpose } from "../intent.ts";
+import { shareFloor } from "../money.ts";
+import { movesNothing } from "../purpose.ts";
+import { destinationOf, FEES, isVaultAccount, purposeAccount } from "../velocity.ts";
 import type { Policy, PurposeLimits, Window } from "./policy.ts";
-import { movesNothing } from "./purpose.ts";
-import { destinationOf, FEES, isVaultAccount, purposeAccount } from "./velocity.ts";
 
 export interface ReplayedSpend {
   readonly intent: string;
