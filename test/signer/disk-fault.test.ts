@@ -1,7 +1,8 @@
 /**
  * Attack 109: the disk of a signer fills up or fails at any call that changes its files, once or from
- * then on. Whatever the call was, nothing leaves that the memory does not have; when the disk is well
- * again the same process and the next one answer everything, and no coin is signed away twice.
+ * then on. Whatever the call was, nothing leaves that the memory does not have, be it that the process
+ * is killed then; when the disk is well again the same process and the next one answer everything, and
+ * no coin is signed away twice.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -55,11 +56,15 @@ describeReal(diskShimPart(), "attack 109: a signer whose disk fails", () => {
       writeFileSync(disks, numbers.map(planOf).join("\n"));
       const reports: FaultReport[] = [];
       const broken: string[] = [];
-      const look = async ({ disk, folder: home, lines }: FaultReport) => {
-        const after = await inspect({ folder: home, plan, lines });
-        broken.push(...after.broken.map((fault) => `${disk}: ${fault}`));
+      const look = async ({ disk, folder: home, lines, cut }: FaultReport) => {
+        const ends = [{ folder: home, lines, end: "" }];
+        if (cut !== null) ends.push({ ...cut, end: " and SIGKILL" });
+        for (const { end, ...left } of ends) {
+          const after = await inspect({ ...left, plan });
+          broken.push(...after.broken.map((fault) => `${disk}${end}: ${fault}`));
+          rmSync(left.folder, { recursive: true });
+        }
         broken.push(...unanswered(lines).map((line) => `${disk}: ${line}`));
-        rmSync(home, { recursive: true });
       };
       let looked = Promise.resolve();
       const { ended } = startProgram({

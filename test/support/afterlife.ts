@@ -6,7 +6,7 @@ import * as ecc from "tiny-secp256k1";
 import { hex } from "../../policies/bitcoin/hash.ts";
 import { verifyAudit } from "../../signer/audit.ts";
 import { readAuditKey } from "../../signer/config.ts";
-import { readMirror } from "../../signer/mirror.ts";
+import { type HighWater, readMirror } from "../../signer/mirror.ts";
 import { inlineCurve } from "./inline-curve.ts";
 import {
   type LifePlan,
@@ -42,8 +42,9 @@ export async function inspect(options: {
   const say = (fault: string) => void broken.push(fault);
   const released = releasedOf(lines, plan, say);
   let signer: WholeSigner;
-  const mark = readMirror(placesIn(folder).mirror);
+  let mark: HighWater;
   try {
+    mark = readMirror(placesIn(folder).mirror);
     signer = openWholeSigner({ folder, plan, curve });
   } catch (error) {
     const fault = `does not open: ${String(error)}`;
@@ -138,7 +139,7 @@ function memoryOf({ journal }: WholeSigner): Memory {
 
 function checkLog(
   { journal }: WholeSigner,
-  at: { readonly folder: string; readonly anchor: ReturnType<typeof readMirror> },
+  at: { readonly folder: string; readonly anchor: HighWater },
   say: Say,
 ): void {
   const secret = readAuditKey(placesIn(at.folder).auditKey);
@@ -152,11 +153,13 @@ function checkLog(
 /** Invariant 1: before the key is asked, the claim is in the journal and its mark in the mirror. */
 function checkAsked(lines: readonly string[], memory: Memory, mark: number, say: Say): void {
   for (const line of lines) {
-    const [word, txid = ""] = line.split(" ");
+    const [word, txid = "", marked] = line.split(" ");
     if (word !== "asked") continue;
     const claim = memory.claims.find((row) => row.txid === txid);
     if (claim === undefined) say(`the key was asked for ${txid}, and there is no claim`);
-    if ((memory.approved.get(txid) ?? Number.POSITIVE_INFINITY) > mark) {
+    const approved = memory.approved.get(txid) ?? Number.POSITIVE_INFINITY;
+    // What the mirror had seen when the key was asked, and what it has kept of it.
+    if (approved > Math.min(Number(marked), mark)) {
       say(`the key was asked for ${txid}, and the mirror has not seen it`);
     }
   }

@@ -21,7 +21,10 @@ export interface FaultReport {
   readonly folder: string;
   /** Whether the planned call came at all. */
   readonly hit: boolean;
+  /** All that was said, to the end. */
   readonly lines: readonly string[];
+  /** What SIGKILL would have left before the disk was well again; null where it never failed. */
+  readonly cut: { readonly folder: string; readonly lines: readonly string[] } | null;
 }
 
 const curve = inlineCurve();
@@ -36,15 +39,18 @@ async function faultyLife(disk: string, folder: string, plan: LifePlan): Promise
     await live(signer.open, plan, say);
   });
   let hit = diskWasHit();
+  let cut: FaultReport["cut"] = null;
   if (hit) {
-    // The disk is well again: the same process answers, and nothing was forgotten.
     planDisk("off");
+    cut = { folder: `${folder}-cut`, lines: [...lines] };
+    cpSync(folder, cut.folder, { recursive: true });
+    // The disk is well again: the same process answers, and nothing was forgotten.
     if (signer.open !== null) await live(signer.open, plan, say);
   }
   await attempt("close", say, async () => await signer.open?.close());
   hit ||= diskWasHit();
   planDisk("off");
-  return { disk, folder, hit, lines };
+  return { disk, folder, hit, lines, cut };
 }
 
 async function attempt(what: string, say: (line: string) => void, act: () => Promise<void>) {

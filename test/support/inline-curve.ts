@@ -1,4 +1,5 @@
 /** Curve work on the calling thread: for processes that live for a tenth of a second. */
+import { randomFillSync } from "node:crypto";
 import * as ecc from "tiny-secp256k1";
 import { readPsbt } from "../../policies/bitcoin/psbt.ts";
 import { verifies } from "../../policies/bitcoin/schnorr.ts";
@@ -12,7 +13,7 @@ import {
 } from "../../policies/vault.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 
-/** Answers as the workers of `openCurvePool` do; signatures are made without random aux bytes. */
+/** Answers as the workers of `openCurvePool` do: who signs twice makes two signatures. */
 export function inlineCurve(): CurvePool {
   const known = new Map<string, VaultScripts>();
   const scriptsOf = (document: VaultDocument) => {
@@ -29,7 +30,7 @@ export function inlineCurve(): CurvePool {
       jobs.map(({ secret, tweak, message }) => {
         const key = ecc.privateAdd(secret, tweak);
         if (key === null) throw new RangeError("the tweak cancels the key");
-        return ecc.signSchnorr(message, key);
+        return ecc.signSchnorr(message, key, randomFillSync(new Uint8Array(32)));
       }),
     verify: async (jobs) => jobs.every(verifies),
     close: async () => undefined,

@@ -14,6 +14,7 @@ import { readAuditKey } from "../../signer/config.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import { guard } from "../../signer/guard.ts";
 import { type Journal, openJournal } from "../../signer/journal.ts";
+import { readMirror } from "../../signer/mirror.ts";
 import type { SignOutcome } from "../../signer/signer.ts";
 import { openSoftwareKey } from "../../signer/software.ts";
 import { openVaults, type Vaults } from "../../signer/vaults.ts";
@@ -66,7 +67,10 @@ export function placesIn(folder: string) {
 
 export const WHOSE = { network: "regtest", role: "lsp" } as const;
 
-/** Opens it; `say` hears each transaction before the key is asked for it. */
+/**
+ * Opens it; `say` hears each transaction before the key is asked for it, and how far the mirror has
+ * come by then: `asked TXID DECISIONS`.
+ */
 export function openWholeSigner(options: {
   readonly folder: string;
   readonly plan: LifePlan;
@@ -99,7 +103,7 @@ export function openWholeSigner(options: {
     key: {
       ...key,
       sign: (approval) => {
-        say(`asked ${approval.txid}`);
+        say(`asked ${approval.txid} ${readMirror(mirror).sequence}`);
         return key.sign(approval);
       },
     },
