@@ -71,6 +71,7 @@ const forbidden: readonly Crossing[] = [
   { file: "policies/evidence/broken.ts", from: "node:fs" },
   { file: "policies/document/broken.ts", from: "../../signer/guard.ts" },
   { file: "policies/document/broken.ts", from: "node:fs" },
+  { file: "test/fuzz/model.ts", from: "../../policies/decide.ts" },
   { file: "signer/broken.ts", from: "../orchestrator/main.ts" },
   { file: "signer/broken.ts", from: "../scripts/start.ts" },
   { file: "signer/broken.ts", from: "../test/support/spend.ts" },

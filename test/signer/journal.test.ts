@@ -139,7 +139,7 @@ describe("a journal that cannot be the signer's memory", () => {
       outcomes.add(stealAll());
     }
     expect([...outcomes].sort()).not.toContain("stolen");
-  });
+  }, 180_000);
 
   /** Asks for every claimed coin under another intent; tells whether the journal gave one away. */
   function stealAll(): string {
@@ -234,7 +234,7 @@ describe("durability", () => {
       return claims;
     });
     for (const claims of await Promise.all(lanes)) expect(claims).toBeGreaterThan(5);
-  });
+  }, 180_000);
 });
 
 describe("a claim", () => {
