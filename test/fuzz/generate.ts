@@ -230,10 +230,13 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
     }
   },
   "rate cap near the rate": (plan, roll) => {
-    plan.policy.rateMax = 5_000n + BigInt(roll.below(20_000));
+    const most = 5_000n + BigInt(roll.below(20_000));
+    // A policy whose bounds cross is none.
+    if (most >= plan.policy.rateMin) plan.policy.rateMax = most;
   },
   "rate floor near the rate": (plan, roll) => {
-    plan.policy.rateMin = 1_000n + BigInt(roll.below(20_000));
+    const least = 1_000n + BigInt(roll.below(20_000));
+    if (least <= plan.policy.rateMax) plan.policy.rateMin = least;
   },
   "more fee": anyInput((one) => {
     one.sats += 3_000n;
