@@ -479,8 +479,13 @@ describe("the history", () => {
 
   function sorted(history: History): History {
     const related = [...history.related].sort((a, b) => (a.txid < b.txid ? -1 : 1));
+    const incoming = [...history.incoming].map(
+      ([vault, coming]) =>
+        [vault, [...coming].sort((a, b) => (a.outpoint < b.outpoint ? -1 : 1))] as const,
+    );
     return {
       ...history,
+      incoming: new Map(incoming),
       related: related.map((claim) => ({ ...claim, outpoints: [...claim.outpoints].sort() })),
     };
   }
