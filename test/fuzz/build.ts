@@ -1,6 +1,6 @@
 /** Makes the bytes, documents and views of a plan: the law sees what the model reads. */
 import { hex } from "../../policies/bitcoin/hash.ts";
-import { field, IN } from "../../policies/bitcoin/psbt-fields.ts";
+import { field, IN, OUT } from "../../policies/bitcoin/psbt-fields.ts";
 import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { outpoint } from "../../policies/bitcoin/transaction.ts";
 import { concat, u32 } from "../../policies/bitcoin/wire.ts";
@@ -25,11 +25,13 @@ import {
 import { LAW } from "../support/purposes.ts";
 import {
   type Draft,
+  derivation,
   honest,
   type Maps,
   NOW,
   OTHER_VAULT,
   onInput,
+  onOutput,
   recipient,
   type Spend,
   type SpendOptions,
@@ -115,7 +117,10 @@ function optionsOf(plan: Plan, id: string): SpendOptions {
           plan.inputs[i]?.owner === "stranger" ? { ...output, script: recipient(900 + i) } : output,
         ),
       maps: (maps, draft) =>
-        plan.inputs.reduce((all, input, i) => saying(all, draft, input, i), maps),
+        plan.inputs.reduce(
+          (all, input, i) => saying(all, draft, input, i),
+          plan.outputs.reduce(hinted, maps),
+        ),
       intent: (content) => intentOf(plan, content),
       history: (document, draft) => historyOf(plan, draft, document, id),
       chain: (chain, draft) => chainOf(plan, draft, chain),
@@ -148,6 +153,21 @@ function scriptOf({ to, branch, index, payee }: Output): Uint8Array {
   if (to === "data") return Uint8Array.of(0x6a, 1, 1);
   if (to === "future") return concat([Uint8Array.of(0x52, 0x20), new Uint8Array(32).fill(7)]);
   return recipient(payee);
+}
+
+/** Beyond the indices that are searched anyway, an honest builder says where an output lies. */
+function hinted(maps: Maps, { to, branch, index }: Output, i: number): Maps {
+  const vault = VAULTS[to];
+  const holder = vault?.vault.holders[0];
+  const origin = holder?.key.origin;
+  if (vault === undefined || holder === undefined || !origin || index < 20) return maps;
+  const script = vault.scripts.at(branch, index);
+  const key = script.keys.find(({ role }) => role === holder.role)?.xOnly ?? script.internalKey;
+  const { fingerprint } = origin;
+  const path = [...origin.path, branch, index];
+  return onOutput(maps, i, [
+    derivation(OUT.TAP_BIP32_DERIVATION, key, { leafHashes: [script.leafHash], fingerprint, path }),
+  ]);
 }
 
 /** What the PSBT says of an input, and whether the user's signature is one. */

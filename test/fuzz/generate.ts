@@ -267,7 +267,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
       blocksAgo: hours * 6 + roll.below(3) - 1,
       sats: 10_000n,
     });
-    plan.policy.window = { hours, sats: moved(plan) + fee(plan) + 10_010n + around(roll) };
+    const sats = atLeastNone(moved(plan) + fee(plan) + 10_010n + around(roll));
+    plan.policy.window = { hours, sats };
   },
   "fee budget with what left before": (plan, roll) => {
     past(plan, { msAgo: 86_400_000 + roll.below(3) - 1, blocksAgo: 144 + roll.below(3) - 1 });
@@ -283,7 +284,10 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   "destination window": (plan, roll) => {
     if (plan.purpose !== "withdrawal" && plan.purpose !== "claim") return;
     past(plan, { payee: roll.below(2), sats: 5_000n });
-    plan.policy.destinationWindow = { hours: 24, sats: paid(plan) + 5_000n + around(roll) };
+    plan.policy.destinationWindow = {
+      hours: 24,
+      sats: atLeastNone(paid(plan) + 5_000n + around(roll)),
+    };
   },
   "allow-list": (plan, roll) => {
     if (plan.purpose === "withdrawal" || plan.purpose === "claim") {
