@@ -3,20 +3,14 @@
  * orchestrator on an LSP's and a trustee's guard at once. Beside each stands its honest twin, which
  * two signatures finish: so a theft that fails, fails for what is wrong in it.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { IN } from "../../policies/bitcoin/psbt-fields.ts";
 import { recoveryHash } from "../../policies/evidence/notice.ts";
 import { CHANGE, RECEIVE, type Role } from "../../policies/vault.ts";
-import { openCurvePool } from "../../signer/curve.ts";
-import type { SignOutcome } from "../../signer/signer.ts";
 import { traces } from "../support/bent-room.ts";
 import { approvals, mandateFields, PEOPLE } from "../support/proofs.ts";
 import {
-  cancel,
   collect,
   collectBatch,
   consolidation,
@@ -31,7 +25,6 @@ import {
   topUp,
   withdrawal,
 } from "../support/purposes.ts";
-import { consensusObjection } from "../support/second-opinion.ts";
 import { registrationOf, signedBytes } from "../support/signer-room.ts";
 import {
   EXIT_VAULT,
@@ -39,8 +32,6 @@ import {
   honest,
   OTHER_VAULT,
   onInput,
-  recipient,
-  type Spend,
   type SpendOptions,
   type TestVault,
   TREASURY,
@@ -49,127 +40,31 @@ import {
   withoutFields,
 } from "../support/spend.ts";
 import {
+  again,
+  base64,
+  coinOf,
+  known,
+  named,
+  pay,
+  receive,
+  small,
+  theftRoom,
+  verdict,
+} from "../support/theft-room.ts";
+import {
   ask,
   at,
-  finishedBy,
   lawOf,
-  openTwoSigners,
   SEATS,
   type SeatRole,
   SMALL_TIER,
   see,
-  type TwoSigners,
-  type TwoSignersOptions,
   wordsOf,
 } from "../support/two-signers.ts";
 
 const USER = USER_VAULT.vault.id;
-const BOTH = ["lsp", "trustee"] as const;
 
-const curve = openCurvePool(2);
-let folder = "";
-let two: TwoSigners;
-
-async function open(options: Partial<TwoSignersOptions> = {}): Promise<void> {
-  two?.close();
-  rmSync(folder, { recursive: true, force: true });
-  folder = mkdtempSync(join(tmpdir(), "ballast-thefts-"));
-  two = await openTwoSigners({ folder, curve, ...options });
-}
-
-beforeEach(() => open());
-afterEach(() => {
-  two.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-afterAll(() => curve.close());
-
-/** The same spend for both, or for each what it shall believe. */
-type Asked = Spend | Readonly<Record<SeatRole, Spend>>;
-
-const askedOf = (asked: Asked, seat: SeatRole): Spend => ("facts" in asked ? asked : asked[seat]);
-
-function verdict(outcome: SignOutcome): string {
-  if (outcome.kind === "signed") return "signed";
-  const rules = [...new Set(outcome.violations.map(({ rule }) => rule))].sort();
-  return `${outcome.kind}: ${rules.join(", ")}`;
-}
-
-/** What both say to a theft; no key was asked, and nothing was claimed, charged or remembered. */
-async function expectTheft(
-  asked: Asked,
-  said: string | Readonly<Record<SeatRole, string>>,
-): Promise<void> {
-  for (const seat of SEATS) {
-    const spend = askedOf(asked, seat);
-    see(two, spend);
-    const before = { traces: traces(two[seat]), calls: two[seat].key.signed() };
-    const heard = `${seat} ${verdict(await ask(two[seat], spend))}`;
-    expect(heard).toBe(`${seat} ${typeof said === "string" ? said : said[seat]}`);
-    expect({ traces: traces(two[seat]), calls: two[seat].key.signed() }).toEqual(before);
-  }
-}
-
-/** Those asked sign, and with them, or with the user, the transaction is finished. */
-async function expectSigned(
-  asked: Asked,
-  by: readonly SeatRole[] = SEATS,
-  roles: readonly [Role, Role] = BOTH,
-): Promise<readonly Uint8Array[]> {
-  const spend = askedOf(asked, "lsp");
-  const psbts: Uint8Array[] = [];
-  for (const seat of by) {
-    const own = askedOf(asked, seat);
-    see(two, own);
-    psbts.push(signedBytes(await ask(two[seat], own)));
-  }
-  expect(consensusObjection(finishedBy(spend, psbts, roles), spend.spent)).toBeNull();
-  return psbts;
-}
-
-/** Both hear the word of a vault's user. */
-async function tell(
-  kind: Parameters<typeof wordsOf>[0],
-  fields: Parameters<typeof wordsOf>[1],
-  by: TestVault = USER_VAULT,
-): Promise<void> {
-  for (const seat of SEATS) {
-    const outcome = await two[seat].signer.tell(wordsOf(kind, fields, by));
-    expect(outcome).toMatchObject({ kind: "heard" });
-  }
-}
-
-const mandated = (part: Parameters<typeof mandateFields>[1] = {}, vault = USER_VAULT) =>
-  tell("mandate", mandateFields(vault, part), vault);
-
-/** Another intent of the same kind. */
-const named =
-  (reference: string): NonNullable<Knobs["intent"]> =>
-  (content) => ({ ...content, reference });
-
-/** Another intent on an account that both signers remember: no change of it is to be explained. */
-const again = (more: Knobs = {}): Knobs => ({
-  intent: named("another"),
-  evidence: known,
-  ...more,
-});
-
-const known: NonNullable<Knobs["evidence"]> = (evidence) => ({ ...evidence, logs: [] });
-
-const pay = (sats: bigint, n = 0) => ({ script: recipient(n), sats });
-const receive = (vault: TestVault) => vault.scripts.at(RECEIVE, 0).script;
-const coinOf = (spend: Spend) => spend.spent[0]?.sats ?? 0n;
-const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
-
-/** A payment that needs no statement, and that the trustee signs with the user alone. */
-const small = (knobs: Knobs = {}, spend: SpendOptions = {}) =>
-  honest(
-    withdrawal({
-      ...{ votes: null, statement: null, cycle: null },
-      ...knobs,
-      spend: { payments: [pay(400_000n)], ...spend },
-    }),
-  );
+const { two, open, expectTheft, expectSigned, tell, mandated, cancelOf } = theftRoom();
 
 describe("a statement that has served is brought again, to top up once more", () => {
   const more = (index: number) =>
@@ -306,16 +201,16 @@ describe("the coins of a lost user", () => {
 
   /** The mandate of block 100, and 4,320 blocks before the spend the announcement. */
   async function announced(to = RECOVERY_VAULT, recovery = nameOf(RECOVERY_VAULT)): Promise<void> {
-    at(two, 100);
+    at(two(), 100);
     await mandated({ recovery, until: 2_000 });
-    at(two, 5_680);
+    at(two(), 5_680);
     await tell("user-lost", { vault: USER, no: 1, to: to.vault.id }, to);
   }
 
   it("go to the attacker's keys beside the recovery key: such a vault is registered nowhere", async () => {
     await announced();
     for (const seat of SEATS) {
-      const { signer } = two[seat];
+      const { signer } = two()[seat];
       const registered = await signer.registerVault(registrationOf(ATTACKERS));
       expect(registered).toMatchObject({ kind: "refused" });
       const to = ATTACKERS.vault.id;
@@ -338,9 +233,9 @@ describe("the coins of a lost user", () => {
   });
 
   it("go before the delay is over", async () => {
-    at(two, 100);
+    at(two(), 100);
     await mandated({ recovery: nameOf(RECOVERY_VAULT), until: 2_000 });
-    at(two, 5_681);
+    at(two(), 5_681);
     const { id: to } = RECOVERY_VAULT.vault;
     await tell("user-lost", { vault: USER, no: 1, to }, RECOVERY_VAULT);
     await expectTheft(recovered(), "held: recovery-announced");
@@ -348,7 +243,7 @@ describe("the coins of a lost user", () => {
 
   it("go although the user has signed meanwhile", async () => {
     await announced();
-    at(two, 6_000);
+    at(two(), 6_000);
     const paid = small({
       tx: (tx) => ({ ...tx, locktime: 6_000 }),
       chain: (chain) => ({ ...chain, height: 6_000 }),
@@ -423,21 +318,6 @@ describe("fees burn a user's coins", () => {
   });
 });
 
-/** A cancel of what the LSP has signed, without its coin's fee of 2,000 sat. */
-async function cancelOf(original: Spend, { spend = {}, ...knobs }: Knobs = {}): Promise<Spend> {
-  see(two, original);
-  const signed = signedBytes(await ask(two.lsp, original));
-  const sats = coinOf(original);
-  return honest(
-    cancel({
-      intent: (content) => ({ ...content, cancels: original.intent.id }),
-      evidence: (evidence) => ({ ...evidence, original: base64(signed) }),
-      ...knobs,
-      spend: { coins: [{ branch: RECEIVE, index: 0, sats }], change: sats - 2_000n, ...spend },
-    }),
-  );
-}
-
 describe("a collect that the LSP has signed, and the user's payment with the same coin", () => {
   const collected = (more: Knobs = {}) => honest(collect({ returned: 2_102_003n, ...more }));
   const coins = [{ branch: RECEIVE, index: 0, sats: coinOf(collected()) }] as const;
@@ -451,14 +331,14 @@ describe("a collect that the LSP has signed, and the user's payment with the sam
   beforeEach(() => mandated());
 
   it("honest: the payment goes first, although the collect is half signed", async () => {
-    see(two, collected());
-    signedBytes(await ask(two.lsp, collected()));
+    see(two(), collected());
+    signedBytes(await ask(two().lsp, collected()));
     await expectSigned(paid(), SEATS, ["user", "lsp"]);
   });
 
   it("the collect comes back with a higher fee", async () => {
-    see(two, collected());
-    signedBytes(await ask(two.lsp, collected()));
+    see(two(), collected());
+    signedBytes(await ask(two().lsp, collected()));
     await expectSigned(paid(), SEATS, ["user", "lsp"]);
     await expectTheft(
       { lsp: bumped({ evidence: known }), trustee: bumped() },
@@ -500,11 +380,11 @@ describe("a withdrawal that no user has signed is offered to the LSP as user+LSP
       });
       const spend = small({ intent }, { signed: [], purpose });
       for (const seat of SEATS) {
-        see(two, spend);
-        const heard = verdict(await ask(two[seat], spend));
+        see(two(), spend);
+        const heard = verdict(await ask(two()[seat], spend));
         expect(heard).toMatch(/^(refused|held): .*purpose-fits.*user-signs-first/);
-        expect(two[seat].key.signed()).toBe(0);
-        expect(traces(two[seat])).toMatchObject({ claims: 0, charges: 0 });
+        expect(two()[seat].key.signed()).toBe(0);
+        expect(traces(two()[seat])).toMatchObject({ claims: 0, charges: 0 });
       }
     },
   );
@@ -527,7 +407,7 @@ describe("somebody else's word", () => {
   it("a mandate that another user has signed is not heard, and that user's own is no other's", async () => {
     const forged = wordsOf("mandate", mandateFields(USER_VAULT), OTHER_VAULT);
     for (const seat of SEATS) {
-      expect(await two[seat].signer.tell(forged)).toMatchObject({ kind: "refused" });
+      expect(await two()[seat].signer.tell(forged)).toMatchObject({ kind: "refused" });
     }
     await mandated({}, OTHER_VAULT);
     await expectTheft(honest(collect()), "refused: mandate-live");
@@ -556,10 +436,10 @@ describe("a mandate that holds no more", () => {
     await expectTheft(honest(collect()), "refused: mandate-live");
   });
   it("is told to the LSP alone", async () => {
-    await two.lsp.signer.tell(wordsOf("mandate", mandateFields(USER_VAULT), USER_VAULT));
+    await two().lsp.signer.tell(wordsOf("mandate", mandateFields(USER_VAULT), USER_VAULT));
     const spend = honest(collect());
-    see(two, spend);
-    expect(verdict(await ask(two.trustee, spend))).toBe("refused: mandate-live");
+    see(two(), spend);
+    expect(verdict(await ask(two().trustee, spend))).toBe("refused: mandate-live");
   });
   it("honest: a newer one that allows it", async () => {
     await mandated({ no: 1, may: "none" });
@@ -576,9 +456,9 @@ describe("each of the two is shown another transaction of one true-up", () => {
   beforeEach(async () => {
     await mandated();
     expect(first().intent.id).toBe(second().intent.id);
-    see(two, first(), second());
-    signedBytes(await ask(two.lsp, first()));
-    signedBytes(await ask(two.trustee, second()));
+    see(two(), first(), second());
+    signedBytes(await ask(two().lsp, first()));
+    signedBytes(await ask(two().trustee, second()));
   });
 
   it("and then the other's", () => {
@@ -716,10 +596,10 @@ describe("user and trustee without the LSP", () => {
 
   it("pay a sat more than the small tier", async () => {
     const spend = paid(BigInt(SMALL_TIER) + 1n);
-    see(two, spend);
-    expect(verdict(await ask(two.trustee, spend))).toBe("refused: spend-limit");
-    expect(two.trustee.key.signed()).toBe(0);
-    expect(traces(two.trustee)).toMatchObject({ claims: 0, charges: 0 });
+    see(two(), spend);
+    expect(verdict(await ask(two().trustee, spend))).toBe("refused: spend-limit");
+    expect(two().trustee.key.signed()).toBe(0);
+    expect(traces(two().trustee)).toMatchObject({ claims: 0, charges: 0 });
   });
   it("call it a recovery that nobody has announced", () =>
     expectTheft(gone(), {
@@ -727,7 +607,7 @@ describe("user and trustee without the LSP", () => {
       trustee: "refused: recovery-announced",
     }));
   it("call it a recovery that the user has stopped", async () => {
-    at(two, HEIGHT - 144);
+    at(two(), HEIGHT - 144);
     await tell("lsp-gone", { vault: USER, no: 1 });
     await tell("stop", { vault: USER, no: 1 });
     // Told again it is the same announcement, and stays stopped.
@@ -740,7 +620,7 @@ describe("user and trustee without the LSP", () => {
   it("honest: pay what is small", () =>
     expectSigned(paid(BigInt(SMALL_TIER)), ["trustee"], ["user", "trustee"]));
   it("honest: wait for the announced recovery", async () => {
-    at(two, HEIGHT - 144);
+    at(two(), HEIGHT - 144);
     await tell("lsp-gone", { vault: USER, no: 1 });
     await expectSigned(gone(), ["trustee"], ["user", "trustee"]);
   });
@@ -766,7 +646,7 @@ describe("a coin of a payment that was signed is paid elsewhere", () => {
       },
     );
   const buried = (spends: readonly string[], depth: number) => {
-    for (const seat of SEATS) two[seat].chain.burials.set(TXID, { depth, spends, block: BLOCK });
+    for (const seat of SEATS) two()[seat].chain.burials.set(TXID, { depth, spends, block: BLOCK });
   };
 
   beforeEach(() => expectSigned(first, SEATS, ["user", "trustee"]));
@@ -823,7 +703,7 @@ describe("a proof of reserves", () => {
   });
   it("honest: both sign, and no coin is claimed", async () => {
     await expectSigned(honest(proofOfReserves()));
-    for (const seat of SEATS) expect(traces(two[seat])).toMatchObject({ outpoints: 0 });
+    for (const seat of SEATS) expect(traces(two()[seat])).toMatchObject({ outpoints: 0 });
   });
 });
 
@@ -929,15 +809,15 @@ describe("a vault is topped up again for what its user has taken", () => {
   beforeEach(async () => {
     await mandated();
     await expectSigned(topped);
-    see(two, taken);
-    at(two, HEIGHT + 3);
+    see(two(), taken);
+    at(two(), HEIGHT + 3);
     // The trustee is not asked for this payment, and hears of it from its node alone.
     await expectSigned(taken, ["lsp"], ["user", "lsp"]);
-    at(two, HEIGHT + 6);
+    at(two(), HEIGHT + 6);
     for (const seat of SEATS) {
       const spends = topped.facts.inputs.map(({ outpoint }) => outpoint);
-      two[seat].chain.burials.set(topped.facts.txid, { depth: 6, spends, block: BLOCK });
-      two[seat].chain.vaults.set(USER, [OWN_COIN]);
+      two()[seat].chain.burials.set(topped.facts.txid, { depth: 6, spends, block: BLOCK });
+      two()[seat].chain.vaults.set(USER, [OWN_COIN]);
     }
   });
 
