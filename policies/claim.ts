@@ -117,6 +117,17 @@ export function placesOf(facts: SpendFacts): readonly Place[] {
   });
 }
 
+/** Purposes in which the house's coins go to a user's vault. */
+const OF_THE_HOUSE: ReadonlySet<string> = new Set<Purpose>(["top-up", "escrow-out"]);
+
+/**
+ * Whether an output to a user's vault is a deposit: change is none, and what the house pays is none
+ * (architecture section 3). Both change the coins of a vault, never its claim.
+ */
+export function isDeposit({ gained }: Pick<Place, "gained">, purpose: string): boolean {
+  return gained && !OF_THE_HOUSE.has(purpose);
+}
+
 /**
  * The outputs that stay byte for byte in a bump: all but the change to the one vault that is spent
  * from, or to the treasury where it takes part, for that is who pays the higher fee.

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { ChainView } from "./chain-view.ts";
-import { type Claim, cancelNonce, claimSchema, noncesOf, placesOf } from "./claim.ts";
+import { type Claim, cancelNonce, claimSchema, isDeposit, noncesOf, placesOf } from "./claim.ts";
 import type { Policy } from "./document/policy.ts";
 import type { Remembered } from "./evidence/account-log.ts";
 import { type Notice, readNotice } from "./evidence/notice.ts";
@@ -42,6 +42,8 @@ export interface History {
   readonly incoming: ReadonlyMap<string, readonly Incoming[]>;
   /** By vault: the account that this signer last acted on. */
   readonly accounts: ReadonlyMap<string, LastAccount>;
+  /** Of the outpoints that logs credit as deposits: what this signer knows to be none. */
+  readonly noDeposits: ReadonlySet<string>;
   /** By nonce: the intent that has used it. */
   readonly nonces: ReadonlyMap<string, string>;
 }
@@ -122,6 +124,8 @@ export interface HistoryQuery {
     readonly height: number;
     readonly coins: ReadonlyMap<string, readonly string[]>;
   } | null;
+  /** Outpoints that the logs credit as deposits. */
+  readonly deposits: readonly string[];
   readonly nonces: readonly string[];
 }
 
@@ -165,6 +169,11 @@ export function historyQuery(spend: Asked): HistoryQuery {
             height: statement.header.height,
             coins: new Map(statement.accounts.map(({ vault, outpoints }) => [vault, outpoints])),
           },
+    deposits: evidence.logs.flatMap(({ vault, entries }) =>
+      (vaults.has(vault) ? entries : []).flatMap(({ kind, reference }) =>
+        kind === "deposit" ? reference : [],
+      ),
+    ),
     nonces: [...noncesOf({ intent, evidence }), cancelNonce(intent.id)],
   };
 }
@@ -215,12 +224,21 @@ export function historyOf(document: HistoryDocument, query: HistoryQuery, moment
     accounts: byVault(
       (vault) => document.accounts.find(({ account }) => account.vault === vault) ?? null,
     ),
+    noDeposits: noDepositsOf(document.claims, query.deposits),
     nonces: new Map(
       document.claims.flatMap(({ nonces, intent }) =>
         nonces.filter((nonce) => query.nonces.includes(nonce)).map((nonce) => [nonce, intent]),
       ),
     ),
   };
+}
+
+function noDepositsOf(claims: readonly Claim[], deposits: readonly string[]): ReadonlySet<string> {
+  const credited = new Set(deposits);
+  const places = claims.flatMap(({ purpose, places: own }) =>
+    own.filter((place) => !isDeposit(place, purpose)),
+  );
+  return new Set(places.map(({ outpoint }) => outpoint).filter((id) => credited.has(id)));
 }
 
 /** All claims of an intent count, if one of them shares a coin. */

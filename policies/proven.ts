@@ -1,4 +1,5 @@
 /** What the evidence of a spend comes to, for the rules that reckon with it. */
+import { isOutpoint } from "./bitcoin/transaction.ts";
 import { unexplained } from "./evidence/account-log.ts";
 import type { Account } from "./evidence/statement.ts";
 import { flowsOf, gainOf } from "./flows.ts";
@@ -131,12 +132,21 @@ export function watchedVaults(spend: Asked): readonly string[] {
   }
 }
 
-/** Why the log does not lead to an account; null where it does. */
+/** Why the log does not lead to an account, or credits what is no deposit; null where all is well. */
 export function unexplainedAccount(spend: Case, account: Account): string | null {
   const { evidence, history } = spend;
   const remembered = history.accounts.get(account.vault)?.account ?? null;
   const entries = evidence.logs.find(({ vault }) => vault === account.vault)?.entries ?? [];
-  return unexplained(account, { remembered, entries });
+  const reason = unexplained(account, { remembered, entries });
+  if (reason !== null) return reason;
+  for (const { kind, reference } of entries) {
+    if (kind !== "deposit") continue;
+    // In its one form, so that the same output is known however it is written.
+    if (!isOutpoint(reference)) return `its log credits "${reference}", which is no outpoint`;
+    if (history.noDeposits.has(reference))
+      return `its log credits ${reference}, which is no deposit`;
+  }
+  return null;
 }
 
 /** The least that covers a claim's hedged and idle part, for who takes the rest away. */

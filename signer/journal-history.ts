@@ -1,6 +1,6 @@
 /** The journal's memory as the law asks for it: each answer from an index, none from a scan. */
 import type Database from "better-sqlite3";
-import type { Claim, Place } from "../policies/claim.ts";
+import { type Claim, isDeposit, type Place } from "../policies/claim.ts";
 import { readNotice } from "../policies/evidence/notice.ts";
 import { accountSchema } from "../policies/evidence/remembered.ts";
 import { type HeardNotice, type Standing, standingOf } from "../policies/evidence/standing.ts";
@@ -56,6 +56,11 @@ export function historyReader(db: Database.Database): ReadHistory {
     account: db.prepare<[string], { document: string }>(
       "SELECT document FROM accounts WHERE vault = ?",
     ),
+    origin: db.prepare<[string], { gained: bigint; purpose: string }>(
+      `SELECT places.gained, claims.purpose FROM places
+       JOIN claims ON claims.intent = places.intent AND claims.txid = places.txid
+       WHERE places.outpoint = ?`,
+    ),
     nonce: db.prepare<[string], { intent: string }>("SELECT intent FROM nonces WHERE nonce = ?"),
   };
 
@@ -89,6 +94,11 @@ export function historyReader(db: Database.Database): ReadHistory {
       .reduce((sum, { sats }) => sum + sats, 0n);
   }
 
+  function isNoDeposit(outpoint: string): boolean {
+    const known = statements.origin.get(outpoint);
+    return known !== undefined && !isDeposit({ gained: known.gained !== 0n }, known.purpose);
+  }
+
   function standing(vault: string): Standing {
     return standingOf(statements.notices.all(vault).map(heardNotice));
   }
@@ -108,6 +118,7 @@ export function historyReader(db: Database.Database): ReadHistory {
       drawn: each((vault) => drawn(vault, query)),
       incoming: each((vault) => statements.incoming.all(vault, intent, intent)),
       accounts: each((vault) => accountFrom(statements.account.get(vault)?.document)),
+      noDeposits: new Set(query.deposits.filter(isNoDeposit)),
       nonces: new Map(
         query.nonces.flatMap((nonce) => {
           const row = statements.nonce.get(nonce);

@@ -439,6 +439,25 @@ export const purposeBends = {
       }),
     },
     {
+      what: "a top-up that is credited as a deposit",
+      brink: crediting({ purpose: "migration" }),
+      beyond: crediting({ purpose: "top-up" }),
+    },
+    {
+      what: "what came out of escrow, credited as a deposit",
+      beyond: crediting({ purpose: "escrow-out" }),
+    },
+    {
+      what: "change that is credited as a deposit",
+      beyond: crediting({ purpose: "withdrawal", gained: false }),
+    },
+    {
+      what: "a deposit that no outpoint names",
+      beyond: collect({
+        account: { credited: { reference: `${"d2".repeat(32)}:00`, idleSats: 1n } },
+      }),
+    },
+    {
       what: "a claim that is older than the one remembered",
       brink: remembering(1, null),
       beyond: remembering(2, null),
@@ -1024,6 +1043,23 @@ function leafChanged(change: (leaf: Leaf) => Leaf): SpendOptions {
 }
 
 type Leaf = NonNullable<ReturnType<typeof statement>["statement"]>["accounts"][number]["leaf"];
+
+/** The log credits an output that this signer has signed, as a deposit. */
+function crediting({
+  purpose,
+  gained = true,
+}: {
+  purpose: string;
+  gained?: boolean;
+}): SpendOptions {
+  const place = { outpoint: `${"d0".repeat(32)}:0`, vault: USER, index: 0, sats: 2_100_000n };
+  return collect({
+    history: (document) => ({
+      ...document,
+      claims: [past({ purpose, txid: "d0".repeat(32), places: [{ ...place, gained }] })],
+    }),
+  });
+}
 
 /** The signer remembers this account, of this sequence, and the statement last used for it. */
 function remembering(sequence: number, index: number | null): SpendOptions {

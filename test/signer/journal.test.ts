@@ -453,7 +453,7 @@ describe("the history", () => {
     const content = {
       intent: id(asked.intent),
       txid,
-      purpose: "withdrawal",
+      purpose: asked.coins.length % 2 === 0 ? "withdrawal" : "top-up",
       vault,
       anchor: outpoints[0] ?? "",
       outpoints,

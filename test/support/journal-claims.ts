@@ -26,6 +26,7 @@ export function claimRequest(
       counts,
       vaults: [content.vault],
       statement: null,
+      deposits: content.places.map(({ outpoint }) => outpoint),
       nonces: content.nonces,
     },
     policy: policy.hash,

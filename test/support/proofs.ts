@@ -87,6 +87,8 @@ export interface AccountPlan {
   readonly deficitSince?: number;
   /** What a withdrawal, the second entry of the log, has taken: what is owed now is left of it. */
   readonly paid?: { readonly hedgedCents: bigint; readonly idleSats: bigint };
+  /** A deposit more, the last entry of the log, and part of what is owed now. */
+  readonly credited?: { readonly reference: string; readonly idleSats: bigint };
 }
 
 export interface StatementPlan {
@@ -138,7 +140,7 @@ export function statement({
   };
 }
 
-/** The account's log, of one entry unless something was withdrawn since, and its leaf. */
+/** The account's log, of one entry unless something was withdrawn or deposited since, and its leaf. */
 function bookOf(plan: AccountPlan, n: number): { leaf: LeafDocument; entries: LogEntry[] } {
   const claim = {
     hedgedCents: plan.hedgedCents ?? 200_000n,
@@ -150,13 +152,22 @@ function bookOf(plan: AccountPlan, n: number): { leaf: LeafDocument; entries: Lo
   const deposit: LogEntry = {
     ...{ kind: "deposit", reference: `${"d0".repeat(32)}:0` },
     ...claim,
-    ...{ hedgedCents: claim.hedgedCents + hedgedCents, idleSats: claim.idleSats + idleSats },
+    hedgedCents: claim.hedgedCents + hedgedCents,
+    idleSats: claim.idleSats + idleSats - (plan.credited?.idleSats ?? 0n),
   };
   const withdrawal: LogEntry = {
     ...{ kind: "withdrawal", reference: `${"d1".repeat(32)}:0`, poolMsats: 0n, channelCents: 0n },
     ...{ hedgedCents: -hedgedCents, idleSats: -idleSats },
   };
-  const entries = plan.paid === undefined ? [deposit] : [deposit, withdrawal];
+  const more: LogEntry = {
+    ...{ kind: "deposit", reference: "", hedgedCents: 0n, poolMsats: 0n, channelCents: 0n },
+    ...{ idleSats: 0n, ...plan.credited },
+  };
+  const entries = [
+    deposit,
+    ...(plan.paid === undefined ? [] : [withdrawal]),
+    ...(plan.credited === undefined ? [] : [more]),
+  ];
   const log = entries.reduce((head, entry) => nextLogHead(head, entry), logStart(plan.vault));
   const leaf: LeafDocument = {
     vault: plan.vault,
