@@ -201,10 +201,3 @@ function knownToStatement(txid: string, { evidence, chain }: Case): boolean {
   if (chain === null || depth === undefined || evidence.statement === null) return false;
   return chain.height - depth + 1 <= evidence.statement.header.height;
 }
-
-/** Coins that other intents have been signed for. */
-export function inFlight({ history, intent }: Case): ReadonlySet<string> {
-  return new Set(
-    history.related.flatMap((claim) => (claim.intent === intent.id ? [] : claim.outpoints)),
-  );
-}

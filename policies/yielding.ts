@@ -7,16 +7,27 @@ import { needsUser, userSigned } from "./purpose.ts";
 import type { Case } from "./rules/rule.ts";
 
 /** Claims of other intents that share a coin with this spend, an intent a group. */
-export function otherIntents({ facts, intent, history }: Case): readonly (readonly Claim[])[] {
-  const coins = new Set(facts.inputs.map(({ outpoint }) => outpoint));
+export function otherIntents(spend: Case): readonly (readonly Claim[])[] {
+  const coins = new Set(spend.facts.inputs.map(({ outpoint }) => outpoint));
+  return groupsOf(spend).filter((claims) =>
+    claims.some(({ outpoints }) => outpoints.some((outpoint) => coins.has(outpoint))),
+  );
+}
+
+/** Coins that other intents have been signed for, and whose transactions may still confirm. */
+export function inFlight(spend: Case): ReadonlySet<string> {
+  const alive = groupsOf(spend).filter((claims) => !buried(claims, spend));
+  return new Set(alive.flat().flatMap(({ outpoints }) => outpoints));
+}
+
+/** The claims of other intents that bear on this spend, an intent a group. */
+function groupsOf({ intent, history }: Case): readonly (readonly Claim[])[] {
   const groups = new Map<string, Claim[]>();
   for (const claim of history.related) {
     if (claim.intent === intent.id) continue;
     groups.set(claim.intent, [...(groups.get(claim.intent) ?? []), claim]);
   }
-  return [...groups.values()].filter((claims) =>
-    claims.some(({ outpoints }) => outpoints.some((outpoint) => coins.has(outpoint))),
-  );
+  return [...groups.values()];
 }
 
 /** Whether the other intent gives way: cancelled, superseded by the user, or dead on the chain. */

@@ -7,12 +7,12 @@ import {
   claimSatsFloor,
   drawnBy,
   gainingUsers,
-  inFlight,
   pricesOf,
   vaultSats,
   wantedOf,
   watchedVaults,
 } from "../proven.ts";
+import { inFlight } from "../yielding.ts";
 import { type Case, no, notYet, type Objection, type Rule } from "./rule.ts";
 
 export const accountRules = {

@@ -1,7 +1,7 @@
 /** The escrow of a pool: what goes in was asked for, what is left covers what is owed. */
 import { flowsOf, gainOf } from "../flows.ts";
 import { satsOfMsatsCeil } from "../money.ts";
-import { inFlight } from "../proven.ts";
+import { inFlight } from "../yielding.ts";
 import { no, type Rule } from "./rule.ts";
 
 export const escrowRules = {

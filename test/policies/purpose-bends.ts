@@ -589,6 +589,12 @@ export const purposeBends = {
         }),
       }),
     },
+    {
+      what: "a credited coin of a payment whose other coin was spent otherwise, not deep yet",
+      held: true,
+      brink: deadPayment(100),
+      beyond: deadPayment(99),
+    },
   ],
   "vault-coins-known": [
     {
@@ -1043,6 +1049,21 @@ function leafChanged(change: (leaf: Leaf) => Leaf): SpendOptions {
 }
 
 type Leaf = NonNullable<ReturnType<typeof statement>["statement"]>["accounts"][number]["leaf"];
+
+/** A payment of the vault's coin and another one, which a transaction so deep has spent. */
+function deadPayment(depth: number): SpendOptions {
+  const other = `${"cd".repeat(32)}:0`;
+  return topUp({
+    history: (document) => ({
+      ...document,
+      claims: [past({ outpoints: [OWN_COIN.outpoint, other] })],
+    }),
+    chain: (chain) => ({
+      ...chain,
+      burials: new Map([["ce".repeat(32), { depth, spends: [other] }]]),
+    }),
+  });
+}
 
 /** The log credits an output that this signer has signed, as a deposit. */
 function crediting({
