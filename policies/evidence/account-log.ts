@@ -1,7 +1,8 @@
 /**
  * An account's log: every change of its claim, hash-chained, so that a signer who remembers the claim
  * of an earlier statement can follow how it became the present one (architecture section 3). The
- * guardians check each entry on their own nodes; the signer checks that nothing is left out.
+ * guardians check each entry on their own nodes; the signer checks that nothing is left out, and that no
+ * deposit is an output which it signed itself as change or as a payment of the house (proven.ts).
  */
 import { z } from "zod";
 import { hex, taggedHash } from "../bitcoin/hash.ts";
