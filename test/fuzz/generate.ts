@@ -4,6 +4,7 @@ import { HISTORY_BENDS } from "./bends-history.ts";
 import { INTENT_BENDS, LAW_BENDS } from "./bends-law.ts";
 import { PROOF_BENDS } from "./bends-proofs.ts";
 import { SPEND_BENDS } from "./bends-spend.ts";
+import { TOLD_BENDS } from "./bends-told.ts";
 import { WORD_BENDS } from "./bends-words.ts";
 import { type Draw, drawFrom, seedOf } from "./draw.ts";
 import { HONEST } from "./honest.ts";
@@ -16,6 +17,7 @@ export const BENDS: Readonly<Record<string, Bend>> = {
   ...INTENT_BENDS,
   ...HISTORY_BENDS,
   ...PROOF_BENDS,
+  ...TOLD_BENDS,
 };
 
 export interface Drawn {
@@ -48,7 +50,7 @@ const KINDS = [
   INTENT_BENDS,
   HISTORY_BENDS,
   PROOF_BENDS,
-  PROOF_BENDS,
+  TOLD_BENDS,
 ].map((bends) => Object.keys(bends));
 const BENDS_MAX = 4;
 const TRIES = 12;
