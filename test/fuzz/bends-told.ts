@@ -39,7 +39,8 @@ const PEOPLES: Readonly<Record<string, Bend>> = {
   },
   "fees lifted": ({ draw, plan }) => {
     const rule = draw.pick(["fee-absolute", "fee-share", "fee-budget", "window-limit"]);
-    plan.law.lifts.push({ rule, people: 2 });
+    if (plan.law.lifts.every((lift) => lift.rule !== rule))
+      plan.law.lifts.push({ rule, people: 2 });
     plan.law.feeSats = 10n;
     approve(plan, draw.pick([2, 2, 1]), [rule]);
     return true;

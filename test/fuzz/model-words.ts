@@ -51,11 +51,10 @@ export function wordObjections(spend: Seen): readonly Objection[] {
     (height === 0
       ? locktime > 5_000_000
       : locktime < height - law.past || locktime > height + law.future);
+  // A label that does not fit frees nobody from asking the user.
+  const misnamed = !fitting(spend).includes(intent.purpose);
   const asksUser =
-    law.role !== "user" &&
-    (needsUser(intent.purpose)
-      ? !bumpedWithoutUser(spend)
-      : !fitting(spend).includes(intent.purpose));
+    law.role !== "user" && (misnamed || (needsUser(intent.purpose) && !bumpedWithoutUser(spend)));
   const users = inputs.filter(({ place }) => place !== null && VAULTS[place.vault].kind === "user");
   const complete = paper.inputs.every(({ said }) => said !== null);
   return [
