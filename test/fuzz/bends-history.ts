@@ -286,7 +286,7 @@ export const HISTORY_BENDS: Readonly<Record<string, Bend>> = {
     const signed = claim(draft, {
       ...{ intent: "own", tx: "original", fixed: "same", userSigned: true },
       coins: plan.paper.inputs.map(({ coin }) => coin),
-      charges: [charge(draft, "fees", positive(seen(plan).fee ?? 0n) - raise)],
+      charges: [charge(draft, "fees", positive((seen(plan).fee ?? 0n) - raise))],
     });
     if (draw.chance(0.6)) plan.history.claims.push(signed);
     return true;

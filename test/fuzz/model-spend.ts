@@ -77,9 +77,14 @@ export const least = (amounts: readonly bigint[]) => ascending(amounts)[0] ?? 0n
 export const loss = ({ inSats, outSats }: Flow) => positive(inSats - outSats);
 export const gain = ({ inSats, outSats }: Flow) => positive(outSats - inSats);
 
-/** The vaults that the signer has registered and the intent names: all others are strangers. */
-function knownVaults({ intent, registered }: Plan): ReadonlySet<VaultName> {
-  return new Set([intent.vault, ...intent.parties].filter((vault) => registered.includes(vault)));
+/**
+ * The vaults that the signer has registered and the intent names: all others are strangers. In what
+ * comes as evidence those of its operations are known as well.
+ */
+function knownVaults({ intent, registered, evidence }: Plan, brought: boolean) {
+  const operated = brought ? evidence.operations.map(({ vault }) => vault) : [];
+  const named = [intent.vault, ...intent.parties, ...operated];
+  return new Set(named.filter((vault) => registered.includes(vault)));
 }
 
 /** Words that leave no path to the place, or lead elsewhere. */
@@ -94,7 +99,7 @@ function placeOf(at: Address, hinted: boolean, known: ReadonlySet<VaultName>): P
 }
 
 export function seen(plan: Plan, paper: Paper = plan.paper): Seen {
-  const known = knownVaults(plan);
+  const known = knownVaults(plan, paper !== plan.paper);
   const silent = (words: readonly (InputWord | OutputWord)[]) =>
     words.some((word) => NO_PATH.includes(word));
   const inputs = paper.inputs.map((input): SeenInput => {
