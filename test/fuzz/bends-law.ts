@@ -52,6 +52,9 @@ const law =
 /** Scripts that no address stands for. */
 const NAMELESS: readonly string[] = ["op-return", "anchor", "bare", "future", "no-point"];
 
+/** No policy takes a higher fee rate, in millisats per virtual byte. */
+const RATE_MAX = 100_000_000n;
+
 const feeOf = ({ plan }: Draft) => positive(seen(plan).fee ?? 0n);
 const hours = ({ draw }: Draft) => draw.pick([1, 24, 168]);
 
@@ -62,7 +65,7 @@ export const LAW_BENDS: Readonly<Record<string, Bend>> = {
   "highest fee rate": law((all, draft) => {
     const { vbytes } = seen(draft.plan);
     const rate = cap(draft, (feeOf(draft) * 1_000n) / vbytes);
-    all.rateMax = most([rate, all.rateMin]);
+    all.rateMax = least([most([rate, all.rateMin]), RATE_MAX]);
   }),
   "least fee rate": law((all, draft) => {
     const { vbytes } = seen(draft.plan);
@@ -194,7 +197,7 @@ export const LAW_BENDS: Readonly<Record<string, Bend>> = {
   }),
   "fee rate of a consolidation": limit((limits, draft) => {
     const { vbytes } = seen(draft.plan);
-    limits.rateMax = cap(draft, (feeOf(draft) * 1_000n) / vbytes);
+    limits.rateMax = least([cap(draft, (feeOf(draft) * 1_000n) / vbytes), RATE_MAX]);
   }),
   "delay of a recovery": limit((limits, draft) => {
     const { plan } = draft;

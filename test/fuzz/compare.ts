@@ -5,6 +5,7 @@
 import { caseOf } from "./generate.ts";
 import { lawJudgement } from "./law.ts";
 import { type Judgement, modelJudgement } from "./model.ts";
+import type { Plan } from "./plan.ts";
 
 export interface Compared {
   readonly seed: number;
@@ -16,7 +17,16 @@ export interface Compared {
 
 export function compare(seed: number, without?: ReadonlySet<number>): Compared {
   const { plan, purpose, bends } = caseOf(seed, without);
-  return { seed, purpose, bends, law: lawJudgement(plan), model: modelJudgement(plan) };
+  return { seed, purpose, bends, law: heard(plan), model: modelJudgement(plan) };
+}
+
+/** What the law throws at is no verdict: the case is told as a disagreement. */
+function heard(plan: Plan): Judgement {
+  try {
+    return lawJudgement(plan);
+  } catch (error) {
+    return { verdict: "refused", rules: [`threw ${String(error).slice(0, 300)}`] };
+  }
 }
 
 export function agree({ law, model }: Compared): boolean {
