@@ -7,6 +7,9 @@ export const SUPPLY = 2_100_000_000_000_000n;
 /** No policy takes a larger amount. */
 export const atMost = (amount: bigint) => (amount > SUPPLY ? SUPPLY : amount);
 
+/** A mandate is a line of 300 bytes: its amounts are no longer than they need be. */
+export const written = (amount: bigint) => (amount > 9_999_999_999n ? 9_999_999_999n : amount);
+
 export type Bend = (draft: Draft) => boolean;
 
 /** At a cap, above it or, now and then, one below it. */

@@ -1,5 +1,5 @@
 /** Bends of what the signer remembers and what its node says of the chain. */
-import { anyOf, type Bend, cap, changeOf } from "./bend.ts";
+import { anyOf, type Bend, cap, changeOf, written } from "./bend.ts";
 import { limitsOf } from "./bends-law.ts";
 import { type Draft, HEIGHT } from "./honest-parts.ts";
 import { loss, positive, seen, sum } from "./model-spend.ts";
@@ -235,8 +235,8 @@ export const HISTORY_BENDS: Readonly<Record<string, Bend>> = {
     ];
     const height = Math.max(0, heightOf(draft) - blocks);
     plan.history.claims.push(claim(draft, { charges, msAgo, height }));
-    if (about === "userless") mandate.sats30d = cap(draft, lost + before);
-    if (about === "userless-fees") mandate.fees30d = cap(draft, fee + before);
+    if (about === "userless") mandate.sats30d = written(cap(draft, lost + before));
+    if (about === "userless-fees") mandate.fees30d = written(cap(draft, fee + before));
     if (about === "refreshes")
       mandate.refresh = Number(cap(draft, BigInt(flow?.inputs ?? 0) + 3n)) % 1_000;
     return true;

@@ -1,5 +1,5 @@
 /** Bends of what people have agreed to, what users have told, and the other evidence. */
-import { anyOf, atMost, type Bend, cap, capNumber } from "./bend.ts";
+import { anyOf, atMost, type Bend, cap, capNumber, written } from "./bend.ts";
 import { limitsOf } from "./bends-law.ts";
 import { approve, type Draft, HEIGHT, mandate } from "./honest-parts.ts";
 import { heightOf, loss, positive, seen } from "./model-spend.ts";
@@ -107,10 +107,10 @@ const TOLD: Readonly<Record<string, Bend>> = {
   }),
   "mandate's sats": onMandate((one, draft) => {
     const flow = seen(draft.plan).flows.find(({ vault }) => vault === one.vault);
-    one.sats30d = cap(draft, flow === undefined ? 0n : loss(flow));
+    one.sats30d = written(cap(draft, flow === undefined ? 0n : loss(flow)));
   }),
   "mandate's fees": onMandate((one, draft) => {
-    one.fees30d = cap(draft, positive(seen(draft.plan).fee ?? 0n));
+    one.fees30d = written(cap(draft, positive(seen(draft.plan).fee ?? 0n)));
   }),
   "mandate's refreshes": onMandate((one, draft) => {
     one.refresh = capNumber(draft, draft.plan.paper.inputs.length) % 1_000;

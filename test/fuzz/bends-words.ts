@@ -200,6 +200,14 @@ export const WORD_BENDS: Readonly<Record<string, Bend>> = {
     const height = plan.chain?.height ?? 0;
     if (node !== null) node.height = height + 1 - plan.law.confirmations + draw.pick([0, 0, -1, 1]);
   }),
+  "coin as old as a refresh wants": (draft) => {
+    const coin = anyOf(draft, spentCoins(draft.plan));
+    if (draft.plan.intent.purpose !== "refresh" || coin === null || coin.node === null)
+      return false;
+    // 60 % of 26,280 blocks.
+    coin.node.height = (draft.plan.chain?.height ?? 0) + 1 - 15_768 + draft.draw.pick([0, 1, -1]);
+    return true;
+  },
   "coin of a miner": onCoin(({ draw, plan }, { node }) => {
     if (node === null) return;
     node.coinbase = true;

@@ -119,7 +119,15 @@ const OUTPUT_SPEECH: Readonly<Record<OutputWord, Speak>> = {
   "unknown-field": adding(UNKNOWN),
   "internal-key": adding(field(OUT.TAP_INTERNAL_KEY, ONE)),
   "other-tree": adding(field(OUT.TAP_TREE, tapTree(multiLeaf(2, [ONE, TWO])))),
-  fingerprint: deriving(OUT.TAP_BIP32_DERIVATION, () => ({ fingerprint: "deadbeef" })),
+  fingerprint: (fields) =>
+    fields.map((one) =>
+      one.type === OUT.TAP_BIP32_DERIVATION
+        ? derivation(one.type, one.keyData, {
+            ...readTapDerivation(one.value),
+            fingerprint: "deadbeef",
+          })
+        : one,
+    ),
   "path-index": deriving(OUT.TAP_BIP32_DERIVATION, elsewhere),
   "stranger-key": adding(strangers(OUT.TAP_BIP32_DERIVATION)),
   "claims-our-key": (fields) => fields,

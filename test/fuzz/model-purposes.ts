@@ -221,7 +221,8 @@ function recoveryObjections({ plan }: Seen): readonly Objection[] {
 function isNamed(plan: Seen["plan"], vault: VaultName, to: VaultName | null): boolean {
   const recovery = mandateOf(plan, vault)?.notice.recovery ?? null;
   if (recovery === null) return false;
-  if (to === null || !plan.registered.includes(to)) return true;
+  const known = [vault, to].every((name) => name !== null && plan.registered.includes(name));
+  if (to === null || !known) return true;
   const holders = VAULTS[to].holders;
   const old = Object.values(VAULTS[vault].holders);
   return (

@@ -95,7 +95,9 @@ function lies({ plan }: Seen, { output: { words, to }, place }: Seen["outputs"][
   const named = [plan.intent.vault, ...plan.intent.parties];
   const registered = named.filter((name) => plan.registered.includes(name));
   const known = isPlace(to) && sharesKey(to.vault, registered);
-  const pathless = words.includes("no-derivations") || words.includes("no-words");
+  const pathless = words.some((word) =>
+    ["no-derivations", "no-words", "fingerprint"].includes(word),
+  );
   if (isPlace(to) && place === null && known && !pathless) return true;
   return words.some((word) => {
     if (SILENT.includes(word) || word === "stranger-derivation") return false;
