@@ -25,10 +25,14 @@ describeReal(SOFTHSM, "the token's process", () => {
   const item = () => ({ account, tweak: new Uint8Array(32), message: new Uint8Array(32) });
   const many = (count: number) => Array.from({ length: count }, item);
 
+  /** A child that died a moment ago is not started yet; on a busy machine that takes its time. */
   async function pidOf(token: SealedToken): Promise<number> {
-    const { process: child } = await token.health();
-    if (child.pid === null) throw new Error("no child");
-    return child.pid;
+    for (let tries = 0; tries < 500; tries += 1) {
+      const { process: child } = await token.health();
+      if (child.pid !== null) return child.pid;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error("no child");
   }
 
   /** Every request is answered: with all its signatures, or with a fault that may pass. */
