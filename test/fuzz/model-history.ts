@@ -110,24 +110,34 @@ function rivals({ plan, paper }: Seen): readonly (readonly Claim[])[] {
 /** Invariant 2: when a coin signed away for one intent is free for another. */
 function yields(claims: readonly Claim[], spend: Seen): boolean {
   const { plan, paper } = spend;
-  const { intent, chain, law } = plan;
+  const { intent } = plan;
   if (intent.purpose === "cancel" && claims[0]?.intent === intent.cancels) return true;
   const coins = new Set(paper.inputs.map(({ coin }) => coin));
-  const common = (claims[0]?.coins ?? []).filter((coin) =>
-    claims.every((claim) => claim.coins.includes(coin)),
-  );
+  const common = commonCoins(claims);
   const superseded =
     needsUser(intent.purpose) &&
     userSigned(spend) &&
     claims.every((claim) => !claim.userSigned) &&
     common.some((coin) => coins.has(coin));
-  const buried = (chain?.burials ?? []).some(
+  return superseded || buried(claims, spend);
+}
+
+/** A coin that every transaction of the intent spends is spent by another, buried deep. */
+function buried(claims: readonly Claim[], { plan, paper }: Seen): boolean {
+  const common = commonCoins(claims);
+  const coins = new Set(paper.inputs.map(({ coin }) => coin));
+  return (plan.chain?.burials ?? []).some(
     ({ depth, spends }) =>
-      depth >= law.burial &&
+      depth >= plan.law.burial &&
       spends.some((coin) => common.includes(coin)) &&
       !spends.some((coin) => coins.has(coin)),
   );
-  return superseded || buried;
+}
+
+function commonCoins(claims: readonly Claim[]): readonly string[] {
+  return (claims[0]?.coins ?? []).filter((coin) =>
+    claims.every((claim) => claim.coins.includes(coin)),
+  );
 }
 
 export function claimObjections(spend: Seen): readonly Objection[] {
@@ -225,7 +235,15 @@ export function drawnSince({ history, evidence }: Plan, vault: VaultName): bigin
   );
 }
 
-/** Coins that other intents have been signed for. */
-export function inFlight({ history }: Plan): ReadonlySet<string> {
-  return new Set(history.claims.flatMap(({ intent, coins }) => (intent === "own" ? [] : coins)));
+/** Coins that other intents have been signed for, unless they are dead on the chain. */
+export function inFlight(spend: Seen): ReadonlySet<string> {
+  const others = spend.plan.history.claims.filter(({ intent }) => intent !== "own");
+  const alive = others.filter(
+    ({ intent }) =>
+      !buried(
+        others.filter((claim) => claim.intent === intent),
+        spend,
+      ),
+  );
+  return new Set(alive.flatMap(({ coins }) => coins));
 }

@@ -271,9 +271,10 @@ function holdings(plan: Plan, vault: VaultName): bigint | null {
 }
 
 /** While a credited coin is spent or in flight the statement tells of a vault that is no more. */
-function settled({ plan }: Seen, { accounts }: Wanted): readonly Objection[] {
+function settled(spend: Seen, { accounts }: Wanted): readonly Objection[] {
+  const { plan } = spend;
   if (!["collect", "top-up", "escrow-out"].includes(plan.intent.purpose)) return [];
-  const flying = inFlight(plan);
+  const flying = inFlight(spend);
   return accounts.flatMap((vault) => {
     const account = accountOf(plan, vault);
     const coins = watchedCoins(plan, vault);
@@ -302,12 +303,13 @@ function watching({ plan, flows }: Seen, { accounts }: Wanted): readonly Objecti
 }
 
 /** What stays in escrow, of what the statement's block knew, covers all that the pool owes. */
-function escrowCovers({ plan, flows, paper }: Seen): readonly Objection[] {
+function escrowCovers(spend: Seen): readonly Objection[] {
+  const { plan, flows, paper } = spend;
   const { statement } = plan.evidence;
   if (plan.intent.purpose !== "escrow-out" || statement === null) return [];
   const msats = sum(statement.accounts.map(({ poolMsats }) => poolMsats)) + OTHERS_POOL_MSATS;
   const owed = (msats + 999n) / 1_000n;
-  const flying = inFlight(plan);
+  const flying = inFlight(spend);
   const own = paper.inputs.map(({ coin }) => coin);
   return flows
     .filter(({ info }) => info.kind === "escrow")
