@@ -3,7 +3,7 @@ import type { Network } from "../policies/bitcoin/network.ts";
 import type { CurvePool } from "./curve.ts";
 import { KeyError } from "./key-error.ts";
 import { tokenKey } from "./pkcs11/key.ts";
-import { openSealedToken } from "./pkcs11/sealed.ts";
+import { openToken } from "./pkcs11/token.ts";
 import { parsePkcs11Uri } from "./pkcs11/uri.ts";
 import type { Key } from "./signer.ts";
 import { openSoftwareKey } from "./software.ts";
@@ -24,7 +24,7 @@ export async function openKey(uri: string, options: OpenKeyOptions): Promise<Key
       return openSoftwareKey({ file: uri.slice(scheme.length), ...options });
     case "pkcs11:": {
       const { network, env, log } = options;
-      const token = await openSealedToken({ uri, network, log, ...(env && { env }) });
+      const token = await openToken({ uri, network, log, ...(env && { env }) });
       const { token: label, serial } = parsePkcs11Uri(uri);
       return tokenKey({ token, network, name: label ?? serial ?? "" });
     }

@@ -6,8 +6,20 @@
  * and the one mechanism parameter are built here, a failed load yields nothing to call, and there
  * is no C_Finalize: a child has one connection for its life and ends it by ending.
  */
-import pkcs11, { type Attribute, type TokenInfo } from "pkcs11js";
-import { IV_BYTES, KEY_BYTES, TAG_BYTES } from "./blob.ts";
+import pkcs11, { type Mechanism as NativeMechanism, type TokenInfo } from "pkcs11js";
+import { IV_BYTES, TAG_BYTES } from "../custody/key-file.ts";
+import {
+  CKA,
+  foreignRecipientTemplate,
+  type KeyAttributes,
+  type KeyKind,
+  type KeyName,
+  keyAttributes,
+  MECHANISMS,
+  type PairTemplates,
+  searchTemplate,
+  type TokenAttribute,
+} from "./template.ts";
 
 /** A PKCS#11 function answered something else than CKR_OK. */
 export class CryptokiError extends Error {
@@ -63,69 +75,70 @@ export interface TokenDescription {
   readonly flags: number;
 }
 
-/** What is read back of a sealing key; null where the token does not know the attribute. */
-export interface KekAttributes {
-  readonly secretKey: boolean | null;
-  readonly aes: boolean | null;
-  readonly bytes: number | null;
-  readonly token: boolean | null;
-  readonly private: boolean | null;
-  readonly sensitive: boolean | null;
-  readonly extractable: boolean | null;
-  readonly local: boolean | null;
-  readonly alwaysSensitive: boolean | null;
-  readonly neverExtractable: boolean | null;
-  readonly modifiable: boolean | null;
-  readonly copyable: boolean | null;
-  readonly wrap: boolean | null;
-  readonly unwrap: boolean | null;
-  readonly derive: boolean | null;
-  readonly sign: boolean | null;
-  readonly encrypt: boolean | null;
-  readonly decrypt: boolean | null;
-  /** Whether AES-GCM is all that the token allows with this key. */
-  readonly gcmOnly: boolean | null;
-}
+/**
+ * A mechanism as this signer may name one. `vendor`: an id of a profile, its parameter flat bytes
+ * that only the module reads, or none.
+ */
+export type Mechanism =
+  | { readonly kind: "gcm"; readonly iv: Uint8Array; readonly aad: Uint8Array }
+  | { readonly kind: "oaep"; readonly hash: OaepHash }
+  | { readonly kind: "ecdsa" }
+  | { readonly kind: "vendor"; readonly id: number; readonly parameter: Uint8Array | null };
+export type OaepHash = "sha1" | "sha256";
 
-/** Optional parts of a sealing key's template, in the order in which they are given up. */
-export interface KekTemplateExtras {
-  readonly copyable: boolean;
-  readonly allowedMechanisms: boolean;
-}
-
-export interface Gcm {
-  readonly iv: Uint8Array;
-  readonly aad: Uint8Array;
+export interface Pair {
+  readonly publicKey: KeyHandle;
+  readonly privateKey: KeyHandle;
 }
 
 export interface Cryptoki {
   readonly library: string;
   tokens(): readonly TokenDescription[];
-  mechanisms(slot: SlotHandle): readonly number[];
+  mechanisms(slot: SlotHandle): readonly MechanismDescription[];
   openSession(slot: SlotHandle, access: "read-only" | "read-write"): SessionHandle;
   closeSession(session: SessionHandle): void;
   login(session: SessionHandle, pin: string): void;
   random(session: SessionHandle, bytes: number): Uint8Array;
-  findAesKeys(session: SessionHandle, label: string): readonly KeyHandle[];
-  generateKek(session: SessionHandle, label: string, extras: KekTemplateExtras): KeyHandle;
-  readKek(session: SessionHandle, key: KeyHandle): KekAttributes;
-  /** Seals 32 bytes. The IV that was used may be the token's own: take it from the answer. */
-  encrypt(session: SessionHandle, key: KeyHandle, plain: Uint8Array, gcm: Gcm): Promise<Sealed>;
-  /** Opens 32 bytes into a buffer of its own, which the caller zeroises. */
-  decrypt(session: SessionHandle, key: KeyHandle, sealed: Sealed, aad: Uint8Array): Promise<Buffer>;
+  /** At most two keys: a name is unique or it is refused. */
+  find(session: SessionHandle, kind: KeyKind, name: KeyName): readonly KeyHandle[];
+  generateKey(session: SessionHandle, template: readonly TokenAttribute[]): KeyHandle;
+  generatePair(session: SessionHandle, type: "ec" | "rsa", templates: PairTemplates): Pair;
+  /** Another token's RSA key, gone with the session. */
+  foreignRecipient(session: SessionHandle, key: RsaPublicKey): KeyHandle;
+  read(session: SessionHandle, key: KeyHandle): KeyAttributes;
+  id(session: SessionHandle, key: KeyHandle): Uint8Array | null;
+  /** CKA_EC_POINT of a public key, as the token has it. */
+  point(session: SessionHandle, key: KeyHandle): Uint8Array | null;
+  rsaPublicKey(session: SessionHandle, key: KeyHandle): RsaPublicKey | null;
+  sign(job: Job): Promise<Buffer>;
+  /** The IV that was used may be the token's own: take it from the answer. */
+  encrypt(job: Job): Promise<{ readonly output: Buffer; readonly iv: Uint8Array | null }>;
+  /** Into a buffer of its own, which the caller zeroises. */
+  decrypt(job: Job): Promise<Buffer>;
 }
 
-export interface Sealed {
-  readonly iv: Uint8Array;
-  readonly ciphertext: Uint8Array;
+/** One call of the token: its output is at most `bytes` long. */
+export interface Job {
+  readonly session: SessionHandle;
+  readonly key: KeyHandle;
+  readonly mechanism: Mechanism;
+  readonly data: Uint8Array;
+  readonly bytes: number;
 }
 
-export const MECHANISMS = { aesKeyGen: 0x1080, aesGcm: 0x1087 } as const;
+export interface RsaPublicKey {
+  readonly modulus: Uint8Array;
+  readonly exponent: Uint8Array;
+}
+
+export interface MechanismDescription {
+  readonly id: number;
+  /** CKF_SIGN and its like. */
+  readonly flags: number;
+}
 
 /** A label is unique or it is refused, so a third match is never looked at. */
 const FIND_MAX = 2;
-const ALLOWED_MECHANISMS = 0x40000600;
-const CK_ULONG_BYTES = 8;
 
 /** Loads the library and initialises it. Throws CryptokiError, and then nothing was handed out. */
 export function openCryptoki(modulePath: string): Cryptoki {
@@ -180,7 +193,13 @@ export function openCryptoki(modulePath: string): Cryptoki {
       return slots.map(describe).filter((token) => token !== null);
     },
 
-    mechanisms: ({ slot }) => run("C_GetMechanismList", () => lib.C_GetMechanismList(slot)),
+    mechanisms({ slot }) {
+      const ids = run("C_GetMechanismList", () => lib.C_GetMechanismList(slot));
+      return ids.map((id) => {
+        const { flags } = run("C_GetMechanismInfo", () => lib.C_GetMechanismInfo(slot, id));
+        return { id: id >>> 0, flags };
+      });
+    },
 
     openSession({ slot }, access) {
       const flags =
@@ -198,91 +217,77 @@ export function openCryptoki(modulePath: string): Cryptoki {
       return run("C_GenerateRandom", () => lib.C_GenerateRandom(session, Buffer.alloc(bytes)));
     },
 
-    findAesKeys({ session }, label) {
-      const template = [
-        { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
-        { type: pkcs11.CKA_KEY_TYPE, value: pkcs11.CKK_AES },
-        { type: pkcs11.CKA_LABEL, value: Buffer.from(label, "utf8") },
-      ];
+    find({ session }, kind, name) {
+      const template = searchTemplate(kind, name);
       run("C_FindObjectsInit", () => lib.C_FindObjectsInit(session, template));
       const keys = run("C_FindObjects", () => lib.C_FindObjects(session, FIND_MAX));
       run("C_FindObjectsFinal", () => lib.C_FindObjectsFinal(session));
       return keys.map((key) => ({ key }));
     },
 
-    generateKek({ session }, label, extras) {
-      const template = kekTemplate(label, extras);
+    generateKey({ session }, template) {
       const mechanism = { mechanism: MECHANISMS.aesKeyGen };
       return {
-        key: run("C_GenerateKey", () => lib.C_GenerateKey(session, mechanism, template)),
+        key: run("C_GenerateKey", () => lib.C_GenerateKey(session, mechanism, [...template])),
       };
     },
 
-    readKek(session, key) {
-      const raw = (type: number) => attribute(session, key, type);
-      const flag = (type: number) => {
-        const value = raw(type);
-        return value === null || value.length !== 1 ? null : value[0] !== 0;
-      };
-      const number = (type: number) => {
-        const value = raw(type);
-        return value === null || value.length !== CK_ULONG_BYTES
-          ? null
-          : Number(value.readBigUInt64LE());
-      };
-      const is = (type: number, expected: number) => {
-        const value = number(type);
-        return value === null ? null : value === expected;
-      };
-      const allowed = raw(ALLOWED_MECHANISMS);
-      return {
-        secretKey: is(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
-        aes: is(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_AES),
-        bytes: number(pkcs11.CKA_VALUE_LEN),
-        token: flag(pkcs11.CKA_TOKEN),
-        private: flag(pkcs11.CKA_PRIVATE),
-        sensitive: flag(pkcs11.CKA_SENSITIVE),
-        extractable: flag(pkcs11.CKA_EXTRACTABLE),
-        local: flag(pkcs11.CKA_LOCAL),
-        alwaysSensitive: flag(pkcs11.CKA_ALWAYS_SENSITIVE),
-        neverExtractable: flag(pkcs11.CKA_NEVER_EXTRACTABLE),
-        modifiable: flag(pkcs11.CKA_MODIFIABLE),
-        copyable: flag(pkcs11.CKA_COPYABLE),
-        wrap: flag(pkcs11.CKA_WRAP),
-        unwrap: flag(pkcs11.CKA_UNWRAP),
-        derive: flag(pkcs11.CKA_DERIVE),
-        sign: flag(pkcs11.CKA_SIGN),
-        encrypt: flag(pkcs11.CKA_ENCRYPT),
-        decrypt: flag(pkcs11.CKA_DECRYPT),
-        gcmOnly: allowed === null ? null : allowed.equals(ulong(MECHANISMS.aesGcm)),
-      };
+    generatePair({ session }, type, { publicTemplate, privateTemplate }) {
+      const mechanism = type === "ec" ? MECHANISMS.ecKeyPairGen : MECHANISMS.rsaKeyPairGen;
+      const made = run("C_GenerateKeyPair", () =>
+        lib.C_GenerateKeyPair(session, { mechanism }, publicTemplate, privateTemplate),
+      );
+      return { publicKey: { key: made.publicKey }, privateKey: { key: made.privateKey } };
     },
 
-    async encrypt({ session }, { key }, plain, gcm) {
-      const mechanism = gcmMechanism(gcm);
-      const input = Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
-      const output = Buffer.alloc(KEY_BYTES + TAG_BYTES);
-      run("C_EncryptInit", () => lib.C_EncryptInit(session, mechanism, key));
+    foreignRecipient({ session }, { modulus, exponent }) {
+      const template = foreignRecipientTemplate(modulus, exponent);
+      return { key: run("C_CreateObject", () => lib.C_CreateObject(session, template)) };
+    },
+
+    read: (session, key) => keyAttributes((type) => attribute(session, key, type)),
+
+    id: (session, key) => attribute(session, key, CKA.id),
+
+    point: (session, key) => attribute(session, key, CKA.ecPoint),
+
+    rsaPublicKey(session, key) {
+      const modulus = attribute(session, key, CKA.modulus);
+      const exponent = attribute(session, key, CKA.publicExponent);
+      return modulus === null || exponent === null ? null : { modulus, exponent };
+    },
+
+    async sign({ session: { session }, key: { key }, mechanism, data, bytes }) {
+      const { native } = nativeMechanism(mechanism);
+      const input = Buffer.from(data);
+      const output = Buffer.alloc(bytes);
+      run("C_SignInit", () => lib.C_SignInit(session, native, key));
+      return await settled("C_Sign", lib.C_SignAsync(session, input, output));
+    },
+
+    async encrypt({ session: { session }, key: { key }, mechanism, data, bytes }) {
+      const { native, iv } = nativeMechanism(mechanism);
+      // No copy: the data may be a secret, which its owner zeroises.
+      const input = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+      const output = Buffer.alloc(bytes);
+      run("C_EncryptInit", () => lib.C_EncryptInit(session, native, key));
       const done = await settled("C_Encrypt", lib.C_EncryptAsync(session, input, output));
       // Some HSMs insist on an IV of their own and write it over ours.
-      return {
-        iv: Uint8Array.from(mechanism.parameter.iv),
-        ciphertext: Uint8Array.from(done),
-      };
+      return { output: Buffer.from(done), iv: iv === null ? null : Uint8Array.from(iv) };
     },
 
-    async decrypt({ session }, { key }, sealed, aad) {
-      // The mechanism and both buffers stay referenced to the end: the library holds raw pointers.
-      const mechanism = gcmMechanism({ iv: sealed.iv, aad });
-      const input = Buffer.from(sealed.ciphertext);
-      const output = Buffer.alloc(KEY_BYTES + TAG_BYTES);
+    async decrypt({ session: { session }, key: { key }, mechanism, data, bytes }) {
+      const { native } = nativeMechanism(mechanism);
+      const input = Buffer.from(data);
+      // The tag's place, too: some libraries ask for as much room as the ciphertext takes.
+      const output = Buffer.alloc(bytes + TAG_BYTES);
       try {
-        run("C_DecryptInit", () => lib.C_DecryptInit(session, mechanism, key));
+        run("C_DecryptInit", () => lib.C_DecryptInit(session, native, key));
         const done = await settled("C_Decrypt", lib.C_DecryptAsync(session, input, output));
-        if (done.length !== KEY_BYTES || mechanism.parameter.iv.length !== IV_BYTES) {
+        if (done.length !== bytes) {
           throw new CryptokiError("C_Decrypt", new Error("another length than was sealed"));
         }
-        return output.subarray(0, KEY_BYTES);
+        return output.subarray(0, bytes);
       } catch (cause) {
         output.fill(0);
         throw cause;
@@ -299,49 +304,49 @@ async function settled<T>(call: string, running: Promise<T>): Promise<T> {
   }
 }
 
-/** The 48-byte parameter block of PKCS#11 2.40 (type 7); type 3 leaves ulIvBits uninitialised. */
-function gcmMechanism({ iv, aad }: Gcm) {
-  if (iv.length !== IV_BYTES) throw new CryptokiError("mechanism", new Error("IV is not 12 bytes"));
-  const parameter = {
-    type: pkcs11.CK_PARAMS_AES_GCM_v240,
-    iv: Buffer.from(iv),
-    ivBits: IV_BYTES * 8,
-    aad: Buffer.from(aad),
-    tagBits: TAG_BYTES * 8,
-  };
-  return { mechanism: MECHANISMS.aesGcm, parameter };
-}
-
-function kekTemplate(label: string, extras: KekTemplateExtras): Attribute[] {
-  return [
-    { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
-    { type: pkcs11.CKA_KEY_TYPE, value: pkcs11.CKK_AES },
-    { type: pkcs11.CKA_VALUE_LEN, value: 32 },
-    { type: pkcs11.CKA_LABEL, value: Buffer.from(label, "utf8") },
-    { type: pkcs11.CKA_TOKEN, value: true },
-    { type: pkcs11.CKA_PRIVATE, value: true },
-    { type: pkcs11.CKA_SENSITIVE, value: true },
-    { type: pkcs11.CKA_EXTRACTABLE, value: false },
-    { type: pkcs11.CKA_MODIFIABLE, value: false },
-    { type: pkcs11.CKA_WRAP, value: false },
-    { type: pkcs11.CKA_UNWRAP, value: false },
-    { type: pkcs11.CKA_DERIVE, value: false },
-    { type: pkcs11.CKA_SIGN, value: false },
-    { type: pkcs11.CKA_VERIFY, value: false },
-    { type: pkcs11.CKA_ENCRYPT, value: true },
-    { type: pkcs11.CKA_DECRYPT, value: true },
-    ...(extras.copyable ? [{ type: pkcs11.CKA_COPYABLE, value: false }] : []),
-    ...(extras.allowedMechanisms
-      ? [{ type: ALLOWED_MECHANISMS, value: ulong(MECHANISMS.aesGcm) }]
-      : []),
-  ];
-}
-
-/** A CK_ULONG as 64-bit little-endian machines hold it, which are all that Node 20 serves here. */
-function ulong(value: number): Buffer {
-  const bytes = Buffer.alloc(CK_ULONG_BYTES);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
+/**
+ * The mechanism as pkcs11js takes it; the library holds raw pointers into it, so it stays
+ * referenced to the end of the call. GCM has the 48-byte parameter block of PKCS#11 2.40 (type 7);
+ * type 3 leaves ulIvBits uninitialised.
+ */
+function nativeMechanism(mechanism: Mechanism): {
+  readonly native: NativeMechanism;
+  readonly iv: Buffer | null;
+} {
+  switch (mechanism.kind) {
+    case "gcm": {
+      if (mechanism.iv.length !== IV_BYTES) {
+        throw new CryptokiError("mechanism", new Error("IV is not 12 bytes"));
+      }
+      const iv = Buffer.from(mechanism.iv);
+      const parameter = {
+        type: pkcs11.CK_PARAMS_AES_GCM_v240,
+        iv,
+        ivBits: IV_BYTES * 8,
+        aad: Buffer.from(mechanism.aad),
+        tagBits: TAG_BYTES * 8,
+      };
+      return { native: { mechanism: MECHANISMS.aesGcm, parameter }, iv };
+    }
+    case "oaep": {
+      const [hashAlg, mgf] =
+        mechanism.hash === "sha1"
+          ? [pkcs11.CKM_SHA_1, pkcs11.CKG_MGF1_SHA1]
+          : [pkcs11.CKM_SHA256, pkcs11.CKG_MGF1_SHA256];
+      const parameter = { type: pkcs11.CK_PARAMS_RSA_OAEP, hashAlg, mgf, source: 1 };
+      return { native: { mechanism: MECHANISMS.rsaOaep, parameter }, iv: null };
+    }
+    case "ecdsa":
+      return { native: { mechanism: MECHANISMS.ecdsa }, iv: null };
+    case "vendor": {
+      const { id, parameter } = mechanism;
+      const native = { mechanism: id };
+      if (parameter === null) return { native, iv: null };
+      return { native: { ...native, parameter: Buffer.from(parameter) }, iv: null };
+    }
+    default:
+      return mechanism satisfies never;
+  }
 }
 
 /** Labels are padded with blanks, by some libraries with NULs. */

@@ -1,17 +1,17 @@
-/** A `Key` over a token that keeps account keys sealed. It translates and decides nothing. */
+/** A `Key` over a token. It translates and decides nothing. */
 import { fingerprintOf, writeXpub } from "../../policies/bitcoin/account-key.ts";
 import { fromHex } from "../../policies/bitcoin/hash.ts";
 import type { Network } from "../../policies/bitcoin/network.ts";
 import { isApproval } from "../../policies/decide.ts";
 import { possessionHash, possessionKey } from "../../policies/possession.ts";
+import { chainCodeOf } from "../custody/key-file.ts";
 import { KeyError } from "../key-error.ts";
 import type { Key } from "../signer.ts";
-import { chainCodeOf } from "./blob.ts";
-import type { SealedToken } from "./sealed.ts";
+import type { Token } from "./token.ts";
 import { TokenError } from "./token-error.ts";
 
 export interface TokenKeyOptions {
-  readonly token: SealedToken;
+  readonly token: Token;
   readonly network: Network;
   /** The token's label, for logs. */
   readonly name: string;
@@ -20,7 +20,7 @@ export interface TokenKeyOptions {
 export function tokenKey({ token, network, name }: TokenKeyOptions): Key {
   return {
     name: `pkcs11:${name}`,
-    custody: "HSM-sealed, software-signed",
+    custody: token.custody,
     sign: async (approval) => {
       if (!isApproval(approval)) {
         throw new KeyError("not-approved", "no decision stands behind this");

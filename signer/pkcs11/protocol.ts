@@ -4,7 +4,7 @@
  * faulty library has damaged.
  */
 import { z } from "zod";
-import { ACCOUNT_LABEL, blobSchema, NETWORKS } from "./blob.ts";
+import { ACCOUNT_LABEL, keyFileSchema, NETWORKS } from "../custody/key-file.ts";
 import { TOKEN_FAULTS } from "./token-error.ts";
 
 /** As many signatures as a transaction that the law allows has inputs. */
@@ -19,12 +19,20 @@ export const childConfigSchema = z.strictObject({
   token: z.string().nullable(),
   serial: z.string().nullable(),
   object: z.string(),
+  /** The token's library; see `custody` for what stands before it. */
   modulePath: z.string(),
+  custody: z.discriminatedUnion("kind", [
+    /** `module`: the path of the sealed module, or null where JavaScript opens the keys. */
+    z.strictObject({ kind: z.literal("sealed"), module: z.string().nullable() }),
+    z.strictObject({ kind: z.literal("native"), mechanism: z.int().positive() }),
+  ]),
+  /** Of the profile: what the token's manufacturer begins with. */
+  manufacturer: z.string(),
   pinSource: z.string(),
   latchFile: z.string(),
   maxSessions: z.int().min(1),
   network: z.enum(NETWORKS),
-  /** "provision": the sealing key may be missing and is made by init-kek. */
+  /** "provision": keys of the token may be missing and are made by init. */
   purpose: z.enum(["serve", "provision"]),
 });
 export type ChildConfig = z.infer<typeof childConfigSchema>;
@@ -42,7 +50,12 @@ const infoSchema = z.strictObject({
   object: z.string(),
   /** Operations that run in the token at one time. */
   lanes: z.int(),
-  kek: z.enum(["present", "absent"]),
+  /** Of the sealed module, where it opens the keys. */
+  sealedModuleSha256: z.string().nullable(),
+  /** Whether the key that custody needs is there: the sealing key, or the probe key. */
+  ready: z.boolean(),
+  /** The key that signs audit heads, compressed hex; null where the token has none. */
+  auditKey: z.string().nullable(),
 });
 export type ChildInfo = z.infer<typeof infoSchema>;
 
@@ -50,23 +63,26 @@ export type ChildInfo = z.infer<typeof infoSchema>;
 export const operations = {
   open: { params: childConfigSchema, result: infoSchema },
   info: { params: z.strictObject({}), result: infoSchema },
-  "init-kek": { params: z.strictObject({}), result: infoSchema },
-  seal: {
+  /** Makes the keys of the token that are missing. */
+  init: { params: z.strictObject({}), result: infoSchema },
+  /** A new account key, or the one that the token has under this label. */
+  make: {
     params: z.strictObject({ label: z.string().regex(ACCOUNT_LABEL) }),
-    result: blobSchema,
+    result: keyFileSchema,
   },
-  /** Opens each blob once; answers the positions of those that are not what they say. */
+  /** Signs once with each key; answers the positions of those that are not what they say. */
   check: {
-    params: z.strictObject({ blobs: z.array(blobSchema).max(ITEMS_MAX) }),
+    params: z.strictObject({ keys: z.array(keyFileSchema).max(ITEMS_MAX) }),
     result: z.strictObject({ damaged: z.array(z.int()) }),
   },
   sign: {
     params: z.strictObject({
-      blobs: z.array(blobSchema).min(1).max(ITEMS_MAX),
+      keys: z.array(keyFileSchema).min(1).max(ITEMS_MAX),
       items: z
         .array(
           z.strictObject({
-            blob: z.int().min(0),
+            /** Position in `keys`. */
+            key: z.int().min(0),
             tweak: bytes(32),
             message: bytes(32),
           }),
@@ -76,7 +92,12 @@ export const operations = {
     }),
     result: z.strictObject({ signatures: z.array(bytes(64)).max(ITEMS_MAX) }),
   },
-  /** Seals, opens, signs and verifies with a throw-away key: the path of a real signature. */
+  /** A signature over a hash by the audit key. */
+  audit: {
+    params: z.strictObject({ hash: bytes(32) }),
+    result: z.strictObject({ publicKey: bytes(33), signature: bytes(64) }),
+  },
+  /** Signs and verifies with a key of no account: the path of a real signature. */
   health: {
     params: z.strictObject({}),
     result: z.strictObject({ ms: z.number() }),

@@ -5,10 +5,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { writeDurably } from "./durable-file.ts";
-import { formatPkcs11Uri } from "./uri.ts";
+import { formatPkcs11Uri, type OpenedBy } from "./uri.ts";
 
 export interface SoftHsmToken {
-  /** For `openSealedToken` and `initKek`. */
+  /** For `openToken` and `initToken`. */
   readonly uri: string;
   /** What the child needs in its environment to find the token. */
   readonly env: { readonly SOFTHSM2_CONF: string };
@@ -31,6 +31,7 @@ export async function provisionSoftHsm(options: {
   readonly dir: string;
   readonly label: string;
   readonly maxSessions?: number;
+  readonly openedBy?: OpenedBy;
 }): Promise<SoftHsmToken> {
   const modulePath = findSoftHsm();
   if (modulePath === null) throw new SoftHsmError("SoftHSM is missing: install softhsm2");
@@ -63,8 +64,10 @@ export async function provisionSoftHsm(options: {
     modulePath,
     pinSource: pins.user,
     mode: "sealed",
+    profile: "softhsm",
+    openedBy: options.openedBy ?? null,
     maxSessions: options.maxSessions ?? 2,
-    blobs: join(dir, "keys"),
+    keys: join(dir, "keys"),
   });
   return { uri, env };
 }

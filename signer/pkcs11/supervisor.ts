@@ -360,7 +360,7 @@ export function supervise(options: {
 /** How many operations of the token a request needs at least. */
 function operationsOf(params: Params<Operation>): number {
   if ("items" in params) return params.items.length;
-  return "blobs" in params ? params.blobs.length : 1;
+  return "keys" in params ? params.keys.length : 1;
 }
 
 function childOf(state: State): Child | null {

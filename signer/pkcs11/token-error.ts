@@ -27,6 +27,10 @@ const faults = {
     passing: false,
     why: "this token must not be used on this network",
   },
+  profile: {
+    passing: false,
+    why: "the profile of the token does not fit",
+  },
   "module-unusable": {
     passing: false,
     why: "the PKCS#11 library does not load",
@@ -44,7 +48,7 @@ const faults = {
     passing: false,
     why: "an earlier login failed; a person must look first",
   },
-  "key-missing": { passing: false, why: "the sealing key is not in the token" },
+  "key-missing": { passing: false, why: "a key of this name is not in the token" },
   "key-exists": {
     passing: false,
     why: "a key of this name is already in the token",
@@ -53,22 +57,22 @@ const faults = {
     passing: false,
     why: "two keys of this name are in the token",
   },
-  "kek-unsafe": {
+  "key-unsafe": {
     passing: false,
-    why: "the sealing key could leave the token, or came from outside",
+    why: "a key of the token could leave it, came from outside, or may do too much",
   },
-  mechanism: { passing: false, why: "the token cannot do what sealing needs" },
-  "blob-damaged": {
+  mechanism: { passing: false, why: "the token cannot do what this custody needs" },
+  "key-file-damaged": {
     passing: false,
-    why: "a sealed account key does not open, or not to its key",
+    why: "an account key does not open, or is not what its file says",
   },
-  "blob-foreign": {
+  "key-file-foreign": {
     passing: false,
-    why: "a sealed account key belongs elsewhere",
+    why: "an account key belongs elsewhere",
   },
   "account-unknown": {
     passing: false,
-    why: "no sealed key of this account is here",
+    why: "no key of this account is here",
   },
   "signature-invalid": {
     passing: true,
@@ -76,7 +80,7 @@ const faults = {
   },
   storage: {
     passing: false,
-    why: "the folder of the sealed keys cannot be used",
+    why: "the folder of the account keys cannot be used",
   },
   request: { passing: false, why: "the request itself is wrong" },
   protocol: {

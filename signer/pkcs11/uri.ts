@@ -1,23 +1,32 @@
 /** Where a token is and how it is used: one RFC 7512 `pkcs11:` URI, read strictly. */
 
-/** How the key is kept. `native` and `split` are later versions; no mode falls back to another. */
-export type CustodyMode = "sealed";
+/** How keys are kept. `split` is a later version; no mode falls back to another. */
+export type CustodyMode = "sealed" | "native";
+
+/** What opens sealed keys for a signature; null: the module where it is built, else JavaScript. */
+export type OpenedBy = "module" | "javascript";
 
 export interface Pkcs11Uri {
   /** CKA label of the token; at least one of token and serial is given, and both must fit. */
   readonly token: string | null;
   readonly serial: string | null;
-  /** CKA_LABEL of the token's AES key that seals the account keys. */
+  /**
+   * Mode `sealed`: CKA_LABEL of the token's AES key that seals the account keys. Mode `native`: what
+   * the labels of the keys in the token begin with. The audit key is named after it, too.
+   */
   readonly object: string;
   /** The PKCS#11 library: absolute, so that no search path chooses what is given the PIN. */
   readonly modulePath: string;
   /** Absolute path of the file that holds the user PIN and nothing else. */
   readonly pinSource: string;
   readonly mode: CustodyMode;
+  /** A name in `firmware-configs/hsm`, or an absolute path; see profile.ts. */
+  readonly profile: string;
+  readonly openedBy: OpenedBy | null;
   /** Sessions open at one time in all, the one that keeps the login included. */
   readonly maxSessions: number;
-  /** Absolute path of the folder of the sealed account keys. */
-  readonly blobs: string;
+  /** Absolute path of the folder of the account keys' files. */
+  readonly keys: string;
 }
 
 /** The URI cannot be used; `attribute` names the part to correct. Never quotes a PIN. */
@@ -43,7 +52,15 @@ const SESSIONS_DEFAULT = 2;
 const SESSIONS_MAX = 64;
 
 const PATH_ATTRIBUTES = ["token", "serial", "object", "type"] as const;
-const QUERY_ATTRIBUTES = ["module-path", "pin-source", "mode", "max-sessions", "blobs"] as const;
+const QUERY_ATTRIBUTES = [
+  "module-path",
+  "pin-source",
+  "mode",
+  "profile",
+  "opened-by",
+  "max-sessions",
+  "keys",
+] as const;
 
 // RFC 7512 section 2.3: unreserved characters and the few reserved ones that each part allows.
 const PATH_VALUE = /^(?:[A-Za-z0-9\-._~:[\]@!$'()*+,=&]|%[0-9A-Fa-f]{2})*$/;
@@ -70,9 +87,11 @@ export function parsePkcs11Uri(text: string): Pkcs11Uri {
     value: QUERY_VALUE,
   });
 
+  const mode = custodyMode(query.get("mode"));
   const type = path.get("type");
-  if (type !== undefined && type !== "secret-key") {
-    throw new Pkcs11UriError("type", "the sealing key is a secret-key");
+  const wanted = mode === "sealed" ? "secret-key" : "private";
+  if (type !== undefined && type !== wanted) {
+    throw new Pkcs11UriError("type", `mode ${mode} uses keys of type ${wanted}`);
   }
   const token = label(path, { name: "token", bytesMax: TOKEN_LABEL_BYTES_MAX });
   const serial = label(path, { name: "serial", bytesMax: SERIAL_BYTES_MAX });
@@ -83,7 +102,8 @@ export function parsePkcs11Uri(text: string): Pkcs11Uri {
     name: "object",
     bytesMax: OBJECT_LABEL_BYTES_MAX,
   });
-  if (object === null) throw new Pkcs11UriError("object", "name the sealing key");
+  if (object === null)
+    throw new Pkcs11UriError("object", "name the sealing key, or the family of keys");
 
   return {
     token,
@@ -91,9 +111,11 @@ export function parsePkcs11Uri(text: string): Pkcs11Uri {
     object,
     modulePath: absolute("module-path", query.get("module-path")),
     pinSource: pinFile(query.get("pin-source")),
-    mode: custodyMode(query.get("mode")),
+    mode,
+    profile: profileName(query.get("profile")),
+    openedBy: openedBy(query.get("opened-by"), mode),
     maxSessions: sessions(query.get("max-sessions")),
-    blobs: absolute("blobs", query.get("blobs")),
+    keys: absolute("keys", query.get("keys")),
   };
 }
 
@@ -108,8 +130,10 @@ export function formatPkcs11Uri(parts: Pkcs11Uri): string {
     `module-path=${encodePath(parts.modulePath)}`,
     `pin-source=file:${encodePath(parts.pinSource)}`,
     `mode=${parts.mode}`,
+    `profile=${encodePath(parts.profile)}`,
+    ...(parts.openedBy === null ? [] : [`opened-by=${parts.openedBy}`]),
     `max-sessions=${parts.maxSessions}`,
-    `blobs=${encodePath(parts.blobs)}`,
+    `keys=${encodePath(parts.keys)}`,
   ];
   return `pkcs11:${path.join(";")}?${query.join("&")}`;
 }
@@ -197,12 +221,27 @@ function pinFile(value: string | undefined): string {
 }
 
 function custodyMode(value: string | undefined): CustodyMode {
-  if (value === "sealed") return value;
-  if (value === undefined) throw new Pkcs11UriError("mode", "is missing: mode=sealed");
-  if (value === "native" || value === "split") {
-    throw new Pkcs11UriError("mode", `${value} is not in this version: mode=sealed`);
-  }
-  throw new Pkcs11UriError("mode", "must be sealed");
+  if (value === "sealed" || value === "native") return value;
+  if (value === undefined)
+    throw new Pkcs11UriError("mode", "is missing: mode=sealed or mode=native");
+  if (value === "split") throw new Pkcs11UriError("mode", "split is not in this version");
+  throw new Pkcs11UriError("mode", "must be sealed or native");
+}
+
+/** A name has no slash and no dot first, so it cannot lead out of the folder of profiles. */
+const PROFILE_NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
+function profileName(value: string | undefined): string {
+  if (value === undefined) throw new Pkcs11UriError("profile", "is missing: what token is it?");
+  if (PROFILE_NAME.test(value)) return value;
+  return absolute("profile", value);
+}
+
+function openedBy(value: string | undefined, mode: CustodyMode): OpenedBy | null {
+  if (value === undefined) return null;
+  if (mode !== "sealed") throw new Pkcs11UriError("opened-by", "belongs to mode sealed");
+  if (value === "module" || value === "javascript") return value;
+  throw new Pkcs11UriError("opened-by", "must be module or javascript");
 }
 
 function sessions(value: string | undefined): number {
