@@ -7,8 +7,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createJournal } from "../signer/journal-file.ts";
 import { createMirror } from "../signer/mirror.ts";
-import { initKek } from "../signer/pkcs11/sealed.ts";
 import { findSoftHsm, provisionSoftHsm } from "../signer/pkcs11/softhsm.ts";
+import { initToken } from "../signer/pkcs11/token.ts";
 import { createSoftwareKey } from "../signer/software.ts";
 import type { Regtest } from "./regtest.ts";
 
@@ -59,7 +59,7 @@ export async function provision({ data, node, ports }: ProvisionOptions): Promis
   };
   const signer = folder("signer");
   const token = await provisionSoftHsm({ dir: folder("token"), label: TOKEN_LABEL });
-  await initKek({ uri: token.uri, network: NETWORK, env: token.env });
+  await initToken({ uri: token.uri, network: NETWORK, env: token.env });
   once(join(signer, "journal.db"), (file) =>
     createJournal({ file, network: NETWORK, role: "lsp" }),
   );

@@ -105,7 +105,7 @@ export async function openToken(options: TokenOptions): Promise<Token> {
     config: childConfig(uri, plan, { network, purpose: "serve" }),
     env: options.env ?? {},
     log,
-    limits: options.limits,
+    limits: { operationMs: plan.operationMs, ...options.limits },
   });
   const info = await started(supervisor);
   const home: KeyHome = { network, mode: uri.mode, ...info };

@@ -1,11 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { KekAttributes } from "../../signer/pkcs11/cryptoki.ts";
-import { kekViolations } from "../../signer/pkcs11/kek.ts";
+import { attributeViolations, type KeyUse } from "../../signer/custody/attributes.ts";
+import type { KeyAttributes } from "../../signer/pkcs11/template.ts";
 
-const safe: KekAttributes = {
-  secretKey: true,
-  aes: true,
-  bytes: 32,
+const kept = {
   token: true,
   private: true,
   sensitive: true,
@@ -18,44 +15,82 @@ const safe: KekAttributes = {
   wrap: false,
   unwrap: false,
   derive: false,
-  sign: false,
-  encrypt: true,
-  decrypt: true,
-  gcmOnly: true,
+} as const;
+
+type Name = keyof KeyAttributes;
+
+interface Case {
+  readonly use: KeyUse;
+  readonly safe: KeyAttributes;
+  /** May be null without harm; every other one must be said. */
+  readonly mayBeUnknown: readonly Name[];
+  /** Not asked of a key of this kind. */
+  readonly notAsked: readonly Name[];
+}
+
+const cases: Readonly<Record<string, Case>> = {
+  "sealing key": {
+    use: { kind: "sealing" },
+    safe: {
+      ...{ ...kept, class: "secret", type: "aes", bytes: 32 },
+      ...{ sign: false, encrypt: true, decrypt: true, allowed: "0x1087" },
+    },
+    mayBeUnknown: ["copyable", "allowed"],
+    notAsked: [],
+  },
+  "key that signs BIP340": {
+    use: { kind: "signing", mechanism: 0x80340340 },
+    safe: {
+      ...{ ...kept, class: "private", type: "ec", bytes: null },
+      ...{ sign: true, encrypt: false, decrypt: false, allowed: "0x80340340" },
+    },
+    mayBeUnknown: ["copyable", "allowed", "wrap", "encrypt"],
+    notAsked: ["bytes"],
+  },
+  "audit key": {
+    use: { kind: "signing", mechanism: 0x1041 },
+    safe: {
+      ...{ ...kept, class: "private", type: "ec", bytes: null },
+      ...{ sign: true, encrypt: false, decrypt: false, allowed: "0x1041" },
+    },
+    mayBeUnknown: ["copyable", "allowed", "wrap", "encrypt"],
+    notAsked: ["bytes"],
+  },
+  "recipient's key": {
+    use: { kind: "recipient" },
+    safe: {
+      ...{ ...kept, class: "private", type: "rsa", bytes: null },
+      ...{ sign: false, encrypt: false, decrypt: true, allowed: "0x9" },
+    },
+    mayBeUnknown: ["copyable", "allowed", "wrap", "encrypt"],
+    notAsked: ["bytes"],
+  },
+};
+
+const WRONG: Readonly<Partial<Record<Name, KeyAttributes[Name]>>> = {
+  class: "public",
+  type: "other",
+  bytes: 16,
+  allowed: "0x1087 0x1041",
 };
 
 /** Take a safe key, bend exactly one attribute, expect exactly one objection. */
-const bends: Record<keyof KekAttributes, { readonly unknownIsFine?: true }> = {
-  secretKey: {},
-  aes: {},
-  bytes: {},
-  token: {},
-  private: {},
-  sensitive: {},
-  extractable: {},
-  local: {},
-  alwaysSensitive: {},
-  neverExtractable: {},
-  modifiable: {},
-  copyable: { unknownIsFine: true },
-  wrap: {},
-  unwrap: {},
-  derive: {},
-  sign: {},
-  encrypt: {},
-  decrypt: {},
-  gcmOnly: { unknownIsFine: true },
-};
+describe.each(Object.entries(cases))("the attributes of a %s", (_, each) => {
+  const { use, safe, mayBeUnknown, notAsked } = each;
 
-describe("the sealing key's attributes", () => {
   it("are accepted when all are safe", () => {
-    expect(kekViolations(safe)).toEqual([]);
+    expect(attributeViolations(safe, use)).toEqual([]);
   });
 
-  it.each(Object.entries(bends))("are refused with a wrong or missing %s", (name, bend) => {
-    const wrong = name === "bytes" ? 16 : !safe[name as keyof KekAttributes];
-    expect(kekViolations({ ...safe, [name]: wrong })).toHaveLength(1);
-    const missing = kekViolations({ ...safe, [name]: null });
-    expect(missing).toHaveLength(bend.unknownIsFine === true ? 0 : 1);
+  const asked = (Object.keys(safe) as Name[]).filter((name) => !notAsked.includes(name));
+  it.each(asked)("are refused with a wrong or missing %s", (name) => {
+    const wrong = WRONG[name] ?? !safe[name];
+    expect(attributeViolations({ ...safe, [name]: wrong }, use)).toHaveLength(1);
+    const missing = attributeViolations({ ...safe, [name]: null }, use);
+    expect(missing).toHaveLength(mayBeUnknown.includes(name) ? 0 : 1);
+  });
+
+  it("are refused when nothing restricts the mechanism", () => {
+    expect(attributeViolations({ ...safe, allowed: "" }, use)).toHaveLength(1);
   });
 });

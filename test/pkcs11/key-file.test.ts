@@ -5,15 +5,15 @@ import {
   accountKey,
   bindingBytes,
   chainCodeOf,
-  formatBlob,
-  parseBlob,
-  type SealedKeyBlob,
-} from "../../signer/pkcs11/blob.ts";
+  formatKeyFile,
+  parseKeyFile,
+  type SealedKey,
+} from "../../signer/custody/key-file.ts";
 
 /** The generator point: any valid public key does. */
 const PUBLIC_KEY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
 
-const blob: SealedKeyBlob = {
+const blob: SealedKey = {
   format: "ballast/sealed-key@1",
   network: "regtest",
   label: "vault-1",
@@ -27,7 +27,7 @@ const blob: SealedKeyBlob = {
 
 describe("a sealed key's file", () => {
   it("is read back as it was written, and shows the BIP32 fingerprint of its key", () => {
-    expect(parseBlob(formatBlob(blob))).toEqual(blob);
+    expect(parseKeyFile(formatKeyFile(blob))).toEqual(blob);
     // HASH160 of the generator, as every explorer shows it for private key 1.
     expect(accountKey(blob).fingerprint).toBe("751e76e8");
   });
@@ -48,13 +48,13 @@ describe("a sealed key's file", () => {
     ["no object", [blob]],
   ];
   it.each(bends)("is refused with %s", (_, value) => {
-    expect(parseBlob(JSON.stringify(value))).toBeNull();
+    expect(parseKeyFile(JSON.stringify(value))).toBeNull();
   });
 
   it("is refused when truncated anywhere", () => {
-    const text = formatBlob(blob).trimEnd();
+    const text = formatKeyFile(blob).trimEnd();
     for (let length = 0; length < text.length; length += 1) {
-      expect(parseBlob(text.slice(0, length))).toBeNull();
+      expect(parseKeyFile(text.slice(0, length))).toBeNull();
     }
   });
 

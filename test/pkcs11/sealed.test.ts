@@ -17,12 +17,13 @@ import { hex, hmacSha512 } from "../../policies/bitcoin/hash.ts";
 import {
   type AccountKey,
   chainCodeOf,
-  formatBlob,
-  parseBlob,
-  type SealedKeyBlob,
-} from "../../signer/pkcs11/blob.ts";
-import type { SealedToken } from "../../signer/pkcs11/sealed.ts";
+  formatKeyFile,
+  parseKeyFile,
+  SEALED_FORMAT,
+  type SealedKey,
+} from "../../signer/custody/key-file.ts";
 import { provisionSoftHsm } from "../../signer/pkcs11/softhsm.ts";
+import type { Token } from "../../signer/pkcs11/token.ts";
 import { TokenError } from "../../signer/pkcs11/token-error.ts";
 import { describeReal } from "../support/real-part.ts";
 import { readyToken, SOFTHSM, type SoftToken, softToken } from "../support/soft-token.ts";
@@ -32,7 +33,7 @@ const ZERO = new Uint8Array(32);
 
 describeReal(SOFTHSM, "a sealed token", () => {
   let soft: SoftToken;
-  let token: SealedToken;
+  let token: Token;
   let account: AccountKey;
   beforeAll(async () => {
     soft = await readyToken();
@@ -52,9 +53,9 @@ describeReal(SOFTHSM, "a sealed token", () => {
     const raced = await Promise.all([token.createAccount("race"), second.createAccount("race")]);
     expect(raced[0]).toEqual(raced[1]);
     await second.close();
-    const files = readdirSync(soft.blobs).sort();
-    expect(files).toEqual(["race.sealed.json", "vault-1.sealed.json"]);
-    expect(statSync(join(soft.blobs, "vault-1.sealed.json")).mode & 0o777).toBe(0o600);
+    const files = readdirSync(soft.keys).sort();
+    expect(files).toEqual(["race.key.json", "vault-1.key.json"]);
+    expect(statSync(join(soft.keys, "vault-1.key.json")).mode & 0o777).toBe(0o600);
     expect((await token.accounts()).map(({ label }) => label)).toEqual(["race", "vault-1"]);
   });
 
@@ -133,7 +134,7 @@ describeReal(SOFTHSM, "a sealed token", () => {
   it("is healthy by a real signature and says what it is", async () => {
     expect(await token.health()).toMatchObject({ kind: "healthy" });
     expect(await token.info()).toMatchObject({
-      custody: "HSM-sealed, software-signed",
+      custody: expect.stringMatching(/^HSM-sealed, software-signed (by the module|in JavaScript)$/),
       token: "ballast-lsp",
       manufacturer: "SoftHSM project",
       moduleSha256: expect.stringMatching(/^[0-9a-f]{64}$/),
@@ -149,53 +150,53 @@ describeReal(SOFTHSM, "a sealed token", () => {
 
 describeReal(SOFTHSM, "a sealed key's file that was changed", () => {
   let soft: SoftToken;
-  let token: SealedToken;
+  let token: Token;
   let path: string;
-  let original: SealedKeyBlob;
-  let other: SealedKeyBlob;
+  let original: SealedKey;
+  let other: SealedKey;
   beforeAll(async () => {
     soft = await readyToken();
     token = await soft.open();
     await token.createAccount("vault-1");
     await token.createAccount("vault-2");
-    path = join(soft.blobs, "vault-1.sealed.json");
+    path = join(soft.keys, "vault-1.key.json");
     original = read(path);
-    other = read(join(soft.blobs, "vault-2.sealed.json"));
+    other = read(join(soft.keys, "vault-2.key.json"));
   });
   afterAll(() => soft.remove());
 
   type Bend = { readonly bent: () => string; readonly code: string };
-  const bends: Record<Exclude<keyof SealedKeyBlob, "format"> | "swapped" | "text", Bend> = {
-    network: { bent: () => bend({ network: "signet" }), code: "blob-foreign" },
-    label: { bent: () => bend({ label: "vault-3" }), code: "blob-damaged" },
+  const bends: Record<Exclude<keyof SealedKey, "format"> | "swapped" | "text", Bend> = {
+    network: { bent: () => bend({ network: "signet" }), code: "key-file-foreign" },
+    label: { bent: () => bend({ label: "vault-3" }), code: "key-file-damaged" },
     publicKey: {
       bent: () => bend({ publicKey: other.publicKey, chainCode: other.chainCode }),
-      code: "blob-damaged",
+      code: "key-file-damaged",
     },
-    chainCode: { bent: () => bend({ chainCode: other.chainCode }), code: "blob-damaged" },
-    epoch: { bent: () => bend({ epoch: 2 }), code: "blob-damaged" },
+    chainCode: { bent: () => bend({ chainCode: other.chainCode }), code: "key-file-damaged" },
+    epoch: { bent: () => bend({ epoch: 2 }), code: "key-file-damaged" },
     kek: {
       bent: () => bend({ kek: { token: "ballast-lsp", object: "other" } }),
-      code: "blob-foreign",
+      code: "key-file-foreign",
     },
-    iv: { bent: () => bend({ iv: flip(original.iv) }), code: "blob-damaged" },
+    iv: { bent: () => bend({ iv: flip(original.iv) }), code: "key-file-damaged" },
     ciphertext: {
       bent: () => bend({ ciphertext: flip(original.ciphertext) }),
-      code: "blob-damaged",
+      code: "key-file-damaged",
     },
     // The ciphertext and IV of another account, under this one's name.
     swapped: {
       bent: () => bend({ iv: other.iv, ciphertext: other.ciphertext }),
-      code: "blob-damaged",
+      code: "key-file-damaged",
     },
-    text: { bent: () => formatBlob(original).slice(0, -20), code: "blob-damaged" },
+    text: { bent: () => formatKeyFile(original).slice(0, -20), code: "key-file-damaged" },
   };
-  const bend = (change: Partial<SealedKeyBlob>) => formatBlob({ ...original, ...change });
+  const bend = (change: Partial<SealedKey>) => formatKeyFile({ ...original, ...change });
 
   it.each(Object.entries(bends))("is refused by its name: %s", async (_, { bent, code }) => {
     writeFileSync(path, bent());
     try {
-      const account = parseBlob(bent())?.publicKey ?? original.publicKey;
+      const account = parseKeyFile(bent())?.publicKey ?? original.publicKey;
       const refusal = { code, message: expect.stringContaining(path) };
       for (const each of new Set([account, original.publicKey])) {
         const item = { account: each, tweak: ZERO, message: ZERO };
@@ -210,7 +211,7 @@ describeReal(SOFTHSM, "a sealed key's file that was changed", () => {
       expect(await token.sign([item])).toHaveLength(1);
       expect(readFileSync(path, "utf8")).toBe(bent());
     } finally {
-      writeFileSync(path, formatBlob(original));
+      writeFileSync(path, formatKeyFile(original));
     }
     const item = { account: original.publicKey, tweak: ZERO, message: ZERO };
     expect(await token.sign([item])).toHaveLength(1);
@@ -221,8 +222,8 @@ describeReal(SOFTHSM, "a sealed key's file that was changed", () => {
     const single = await soft.open({ uri: soft.uri.replace("max-sessions=2", "max-sessions=1") });
     writeFileSync(path, bend({ epoch: 2 }));
     const item = { account: original.publicKey, tweak: ZERO, message: ZERO };
-    await expect(single.sign([item])).rejects.toMatchObject({ code: "blob-damaged" });
-    writeFileSync(path, formatBlob(original));
+    await expect(single.sign([item])).rejects.toMatchObject({ code: "key-file-damaged" });
+    writeFileSync(path, formatKeyFile(original));
     expect(await single.sign([item])).toHaveLength(1);
     expect((await single.health()).process.starts).toBe(1);
     await single.close();
@@ -236,7 +237,7 @@ describeReal(SOFTHSM, "a token that must not be used", () => {
   });
   afterAll(() => soft.remove());
 
-  async function refusal(open: () => Promise<SealedToken>): Promise<unknown> {
+  async function refusal(open: () => Promise<Token>): Promise<unknown> {
     const error: unknown = await open().then(
       () => null,
       (reason: unknown) => reason,
@@ -251,19 +252,19 @@ describeReal(SOFTHSM, "a token that must not be used", () => {
 
   it.each([["extractable-key"], ["imported-key"]] as const)("has an %s", async (act) => {
     await soft.intrude(act);
-    expect(await refusal(soft.open)).toMatchObject({ code: "kek-unsafe" });
-    await expect(soft.initKek()).rejects.toMatchObject({ code: "kek-unsafe" });
+    expect(await refusal(soft.open)).toMatchObject({ code: "key-unsafe" });
+    await expect(soft.init()).rejects.toMatchObject({ code: "key-unsafe" });
     await soft.intrude("destroy-keys");
   });
 
   it("has two sealing keys of one name", async () => {
-    expect(await soft.initKek()).toBe("made");
-    expect(await soft.initKek()).toBe("existed");
+    expect(await soft.init()).toBe("made");
+    expect(await soft.init()).toBe("existed");
     await (await soft.open()).close();
     await soft.intrude("second-key");
     expect(await refusal(soft.open)).toMatchObject({ code: "key-ambiguous" });
     await soft.intrude("destroy-keys");
-    await soft.initKek();
+    await soft.init();
   });
 
   it("is not there, or has another serial", async () => {
@@ -275,9 +276,30 @@ describeReal(SOFTHSM, "a token that must not be used", () => {
     });
   });
 
-  it("is SoftHSM on mainnet", async () => {
+  it("is SoftHSM on mainnet, whatever a profile says of it", async () => {
     const network = "bitcoin" as const;
-    expect(await refusal(() => soft.open({ network }))).toMatchObject({ code: "token-unfit" });
+    expect(await refusal(() => soft.open({ network }))).toMatchObject({ code: "profile" });
+    const uri = soft.profiled({ networks: ["bitcoin"] }, "&opened-by=javascript");
+    const error = await refusal(() => soft.open({ network, uri }));
+    expect(error).toMatchObject({ code: "token-unfit" });
+  });
+
+  it("is another vendor's than its profile's", async () => {
+    const uri = soft.profiled({ manufacturer: "Acme" });
+    expect(await refusal(() => soft.open({ uri }))).toMatchObject({ code: "token-unfit" });
+  });
+
+  it("is asked for what its profile does not give", async () => {
+    for (const bend of [{ sealed: null }, { format: "ballast/hsm-profile@2" }, { more: 1 }]) {
+      const uri = soft.profiled(bend);
+      expect(await refusal(() => soft.open({ uri }))).toMatchObject({ code: "profile" });
+    }
+    const native = soft.uri.replace("mode=sealed", "mode=native");
+    expect(await refusal(() => soft.open({ uri: native }))).toMatchObject({ code: "profile" });
+    const busy = soft.profiled({ limits: { max_sessions: 1, operation_ms: 100 } });
+    expect(await refusal(() => soft.open({ uri: busy }))).toMatchObject({ code: "profile" });
+    const gone = soft.uri.replace("profile=softhsm", "profile=nowhere");
+    expect(await refusal(() => soft.open({ uri: gone }))).toMatchObject({ code: "profile" });
   });
 
   it("has a library that is none", async () => {
@@ -446,7 +468,7 @@ function bytesOf(value: bigint): Uint8Array {
   return Uint8Array.from(Buffer.from(value.toString(16).padStart(64, "0"), "hex"));
 }
 
-async function bothParities(token: SealedToken): Promise<readonly AccountKey[]> {
+async function bothParities(token: Token): Promise<readonly AccountKey[]> {
   const found = new Map<number, AccountKey>();
   // Each new key is odd with probability one half: 40 misses are not chance.
   for (let draw = 0; draw < 40 && found.size < 2; draw += 1) {
@@ -469,9 +491,9 @@ async function eventually<T>(body: () => Promise<T>): Promise<T> {
   }
 }
 
-function read(path: string): SealedKeyBlob {
-  const blob = parseBlob(readFileSync(path, "utf8"));
-  if (blob === null) throw new Error(`${path} is no blob`);
+function read(path: string): SealedKey {
+  const blob = parseKeyFile(readFileSync(path, "utf8"));
+  if (blob?.format !== SEALED_FORMAT) throw new Error(`${path} is no sealed key`);
   expect(hex(chainCodeOf(Uint8Array.from(Buffer.from(blob.publicKey, "hex"))))).toBe(
     blob.chainCode,
   );

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { hex } from "../../policies/bitcoin/hash.ts";
-import type { SealedToken } from "../../signer/pkcs11/sealed.ts";
+import type { Token } from "../../signer/pkcs11/token.ts";
 import { TokenError } from "../../signer/pkcs11/token-error.ts";
 import { describeReal } from "../support/real-part.ts";
 import { readyToken, SOFTHSM, type SoftToken } from "../support/soft-token.ts";
@@ -26,7 +26,7 @@ describeReal(SOFTHSM, "the token's process", () => {
   const many = (count: number) => Array.from({ length: count }, item);
 
   /** A child that died a moment ago is not started yet; on a busy machine that takes its time. */
-  async function pidOf(token: SealedToken): Promise<number> {
+  async function pidOf(token: Token): Promise<number> {
     for (let tries = 0; tries < 500; tries += 1) {
       const { process: child } = await token.health();
       if (child.pid !== null) return child.pid;
@@ -108,8 +108,8 @@ describeReal(SOFTHSM, "the token's process", () => {
 
   /** A program that opens the token, signs, prints the child's pid, and does `then`. */
   const program = (then: string) => `
-    import { openSealedToken } from ${JSON.stringify(join(ROOT, "signer/pkcs11/sealed.ts"))};
-    const token = await openSealedToken({
+    import { openToken } from ${JSON.stringify(join(ROOT, "signer/pkcs11/token.ts"))};
+    const token = await openToken({
       uri: ${JSON.stringify(soft.uri)}, env: ${JSON.stringify(soft.env)}, network: "regtest",
     });
     const zero = new Uint8Array(32);

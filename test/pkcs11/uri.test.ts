@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { formatPkcs11Uri, Pkcs11UriError, parsePkcs11Uri } from "../../signer/pkcs11/uri.ts";
 
 const QUERY =
-  "module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/run/pin&mode=sealed&blobs=/var/keys";
+  "module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/run/pin&mode=sealed&profile=softhsm&keys=/var/keys";
 const GOOD = `pkcs11:token=ballast-lsp;object=kek?${QUERY}`;
 
 describe("a token's URI", () => {
@@ -15,8 +15,10 @@ describe("a token's URI", () => {
       modulePath: "/usr/lib/softhsm/libsofthsm2.so",
       pinSource: "/run/pin",
       mode: "sealed",
+      profile: "softhsm",
+      openedBy: null,
       maxSessions: 2,
-      blobs: "/var/keys",
+      keys: "/var/keys",
     });
   });
 
@@ -34,6 +36,15 @@ describe("a token's URI", () => {
     ["serial and label", GOOD.replace(";object", ";serial=0a1b;object"), { serial: "0a1b" }],
     ["the key's type", GOOD.replace("?", ";type=secret-key?"), { object: "kek" }],
     ["file:///", GOOD.replace("file:/run", "file:///run"), { pinSource: "/run/pin" }],
+    ["mode native", GOOD.replace("sealed", "native"), { mode: "native", openedBy: null }],
+    ["a native key's type", GOOD.replace("?", ";type=private?").replace("sealed", "native"), {}],
+    ["sealed keys opened by the module", `${GOOD}&opened-by=module`, { openedBy: "module" }],
+    ["or in JavaScript", `${GOOD}&opened-by=javascript`, { openedBy: "javascript" }],
+    [
+      "a profile of one's own",
+      GOOD.replace("=softhsm", "=/etc/hsm.json"),
+      { profile: "/etc/hsm.json" },
+    ],
     ["one session", `${GOOD}&max-sessions=1`, { maxSessions: 1 }],
     ["an ampersand in the path", GOOD.replace("ballast-lsp", "a&b"), { token: "a&b" }],
     ["a plus, which is no blank", GOOD.replace("ballast-lsp", "a+b"), { token: "a+b" }],
@@ -44,7 +55,7 @@ describe("a token's URI", () => {
   it.each([
     ["scheme", GOOD.replace("pkcs11:", "PKCS11:")],
     ["scheme", ""],
-    ["uri", `${GOOD}&blobs=/${"x".repeat(5000)}`],
+    ["uri", `${GOOD}&keys=/${"x".repeat(5000)}`],
     ["token", GOOD.replace("token=ballast-lsp;", "")],
     ["token", GOOD.replace("ballast-lsp", "x".repeat(33))],
     ["token", GOOD.replace("ballast-lsp", "")],
@@ -68,7 +79,13 @@ describe("a token's URI", () => {
     ["pin-source", GOOD.replace("file:/run/pin", "|/bin/cat /run/pin")],
     ["pin-source", GOOD.replace("&pin-source=file:/run/pin", "")],
     ["pin-value", `${GOOD}&pin-value=1234`],
-    ["mode", GOOD.replace("mode=sealed", "mode=native")],
+    ["type", GOOD.replace("?", ";type=secret-key?").replace("sealed", "native")],
+    ["profile", GOOD.replace("&profile=softhsm", "")],
+    ["profile", GOOD.replace("=softhsm", "=../softhsm")],
+    ["profile", GOOD.replace("=softhsm", "=/etc/../hsm.json")],
+    ["profile", GOOD.replace("=softhsm", "=SoftHSM")],
+    ["opened-by", `${GOOD}&opened-by=hand`],
+    ["opened-by", `${GOOD.replace("sealed", "native")}&opened-by=module`],
     ["mode", GOOD.replace("mode=sealed", "mode=split")],
     ["mode", GOOD.replace("mode=sealed", "mode=software")],
     ["mode", GOOD.replace("&mode=sealed", "")],
@@ -76,9 +93,9 @@ describe("a token's URI", () => {
     ["max-sessions", `${GOOD}&max-sessions=0`],
     ["max-sessions", `${GOOD}&max-sessions=65`],
     ["max-sessions", `${GOOD}&max-sessions=1.5`],
-    ["blobs", GOOD.replace("&blobs=/var/keys", "")],
-    ["blobs", GOOD.replace("/var/keys", "keys")],
-    ["blob", GOOD.replace("blobs=", "blob=")],
+    ["keys", GOOD.replace("&keys=/var/keys", "")],
+    ["keys", GOOD.replace("/var/keys", "keys")],
+    ["key", GOOD.replace("keys=", "key=")],
     ["uri", `${GOOD}&`],
   ])("is refused for its %s: %s", (attribute, uri) => {
     // A misspelt attribute is reported by the name it was given.
@@ -106,8 +123,10 @@ describe("a token's URI", () => {
       modulePath: path,
       pinSource: path,
       mode: fc.constant("sealed" as const),
+      profile: fc.oneof(path, fc.constant("softhsm")),
+      openedBy: fc.constantFrom(null, "module" as const, "javascript" as const),
       maxSessions: fc.integer({ min: 1, max: 64 }),
-      blobs: path,
+      keys: path,
     });
     fc.assert(
       fc.property(parts, (each) => {

@@ -1,14 +1,15 @@
 /** A SoftHSM token of a test's own: made in a temporary folder, removed with it. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import type { TokenNetwork } from "../../signer/pkcs11/blob.ts";
-import { initKek, openSealedToken, type SealedToken } from "../../signer/pkcs11/sealed.ts";
+import type { TokenNetwork } from "../../signer/custody/key-file.ts";
+import { readProfile } from "../../signer/pkcs11/profile.ts";
 import { findSoftHsm, provisionSoftHsm } from "../../signer/pkcs11/softhsm.ts";
 import type { SupervisorLimits } from "../../signer/pkcs11/supervisor.ts";
+import { initToken, openToken, type Token } from "../../signer/pkcs11/token.ts";
 import { parsePkcs11Uri } from "../../signer/pkcs11/uri.ts";
 import type { RealPart } from "./real-part.ts";
 
@@ -24,7 +25,7 @@ export interface LogLine {
 
 export interface SoftToken {
   readonly dir: string;
-  readonly blobs: string;
+  readonly keys: string;
   readonly pinFile: string;
   readonly latchFile: string;
   readonly uri: string;
@@ -32,10 +33,12 @@ export interface SoftToken {
   /** Everything the signer logged, over all of its openings. */
   readonly log: LogLine[];
   readonly logins: () => number;
-  open(options?: OpenOptions): Promise<SealedToken>;
-  initKek(): Promise<"made" | "existed">;
+  open(options?: OpenOptions): Promise<Token>;
+  init(): Promise<"made" | "existed">;
   /** What somebody else who knows the PIN does to the token, in a process of its own. */
   intrude(act: "extractable-key" | "imported-key" | "destroy-keys" | "second-key"): Promise<void>;
+  /** The URI with a profile of this test's own: SoftHSM's, bent, and more behind it. */
+  profiled(bend: Readonly<Record<string, unknown>>, more?: string): string;
   remove(): Promise<void>;
 }
 
@@ -49,30 +52,37 @@ export interface OpenOptions {
 export async function softToken(options?: { readonly maxSessions?: number }): Promise<SoftToken> {
   const dir = mkdtempSync(join(tmpdir(), "ballast-token-"));
   const { uri, env } = await provisionSoftHsm({ dir, label: "ballast-lsp", ...options });
-  const { blobs, pinSource } = parsePkcs11Uri(uri);
+  const { keys, pinSource } = parsePkcs11Uri(uri);
   const log: LogLine[] = [];
-  const opened: SealedToken[] = [];
+  const opened: Token[] = [];
+  let profiles = 0;
   const write = (event: string, fields: Record<string, unknown>) =>
     void log.push({ event, fields });
   return {
     dir,
-    blobs,
+    keys,
     pinFile: pinSource,
-    latchFile: join(blobs, "pin-latch.json"),
+    latchFile: join(keys, "pin-latch.json"),
     uri,
     env,
     log,
     logins: () => log.filter(({ event }) => event === "token login").length,
     async open(how = {}) {
-      const token = await openSealedToken({ uri, env, network: "regtest", log: write, ...how });
+      const token = await openToken({ uri, env, network: "regtest", log: write, ...how });
       opened.push(token);
       return token;
     },
-    initKek: () => initKek({ uri, env, network: "regtest", log: write }),
+    init: () => initToken({ uri, env, network: "regtest", log: write }),
     async intrude(act) {
       const script = fileURLToPath(new URL("./token-intruder.ts", import.meta.url));
       const args = ["--import", "tsx", script, act, pinSource];
       await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } });
+    },
+    profiled(bend, more = "") {
+      const file = join(dir, `profile-${profiles}.json`);
+      profiles += 1;
+      writeFileSync(file, JSON.stringify({ ...readProfile("softhsm"), ...bend }));
+      return `${uri.replace("profile=softhsm", `profile=${file}`)}${more}`;
     },
     async remove() {
       await Promise.all(opened.map((token) => token.close()));
@@ -84,6 +94,6 @@ export async function softToken(options?: { readonly maxSessions?: number }): Pr
 /** A token that is ready to make accounts. */
 export async function readyToken(options?: { readonly maxSessions?: number }): Promise<SoftToken> {
   const token = await softToken(options);
-  await token.initKek();
+  await token.init();
   return token;
 }
