@@ -37,7 +37,9 @@ export async function connect(config: ChildConfig, log: EventLog): Promise<Conne
   const token = findToken(cryptoki, config);
   refuseUnfit(token, config);
   requireMechanisms(cryptoki, token, config);
-  const access = config.purpose === "provision" ? "read-write" : "read-only";
+  // A native account key is made in the token, when a vault is.
+  const makes = config.purpose === "provision" || config.custody.kind === "native";
+  const access = makes ? "read-write" : "read-only";
   const { pinSource, latchFile, maxSessions } = config;
   const anchor = cryptoki.openSession(token.handle, access);
   loginOnce({

@@ -7,10 +7,12 @@ import { KeyError } from "../../signer/key-error.ts";
 import { openKey } from "../../signer/open.ts";
 import { tokenKey } from "../../signer/pkcs11/key.ts";
 import { createSoftwareKey, openSoftwareKey } from "../../signer/software.ts";
+import { C_MODULES } from "../support/c-modules.ts";
 import { temporaryFolder } from "../support/node.ts";
-import { describeReal } from "../support/real-part.ts";
+import { describeReal, type RealPart } from "../support/real-part.ts";
 import { faultOf } from "../support/signer-room.ts";
-import { readyToken, SOFTHSM } from "../support/soft-token.ts";
+import { SOFTHSM } from "../support/soft-hsm.ts";
+import { type CustodyKind, readyToken } from "../support/soft-token.ts";
 import { keyContract } from "./key.ts";
 
 const LABELS = Array.from({ length: 16 }, (_, n) => `vault-${n}`);
@@ -87,22 +89,31 @@ describe("software:", () => {
   });
 });
 
-describeReal(SOFTHSM, "pkcs11: on SoftHSM", () => {
-  keyContract(async () => {
-    const token = await readyToken();
-    const key = tokenKey({
-      token: await token.open(),
-      network: "regtest",
-      name: "ballast-lsp",
+const KINDS: readonly [CustodyKind, RealPart][] = [
+  ["sealed", SOFTHSM],
+  ["sealed-javascript", C_MODULES],
+  ["sealed-module", C_MODULES],
+  ["native", C_MODULES],
+];
+
+describe.each(KINDS)("pkcs11: %s", (custody, part) => {
+  describeReal(part, "on SoftHSM", () => {
+    keyContract(async () => {
+      const token = await readyToken({ custody });
+      const key = tokenKey({
+        token: await token.open(),
+        network: "regtest",
+        name: "ballast-lsp",
+      });
+      return {
+        key,
+        labels: LABELS,
+        close: async () => {
+          await key.close();
+          await token.remove();
+        },
+      };
     });
-    return {
-      key,
-      labels: LABELS,
-      close: async () => {
-        await key.close();
-        await token.remove();
-      },
-    };
   });
 });
 

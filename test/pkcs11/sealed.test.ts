@@ -26,7 +26,8 @@ import { provisionSoftHsm } from "../../signer/pkcs11/softhsm.ts";
 import type { Token } from "../../signer/pkcs11/token.ts";
 import { TokenError } from "../../signer/pkcs11/token-error.ts";
 import { describeReal } from "../support/real-part.ts";
-import { readyToken, SOFTHSM, type SoftToken, softToken } from "../support/soft-token.ts";
+import { SOFTHSM } from "../support/soft-hsm.ts";
+import { readyToken, type SoftToken, softToken } from "../support/soft-token.ts";
 
 const N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 const ZERO = new Uint8Array(32);

@@ -7,7 +7,8 @@ import { hex } from "../../policies/bitcoin/hash.ts";
 import type { Token } from "../../signer/pkcs11/token.ts";
 import { TokenError } from "../../signer/pkcs11/token-error.ts";
 import { describeReal } from "../support/real-part.ts";
-import { readyToken, SOFTHSM, type SoftToken } from "../support/soft-token.ts";
+import { SOFTHSM } from "../support/soft-hsm.ts";
+import { readyToken, type SoftToken } from "../support/soft-token.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 

@@ -1,6 +1,6 @@
 /** A SoftHSM token of a test's own: made in a temporary folder, removed with it. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,13 +10,11 @@ import { readProfile } from "../../signer/pkcs11/profile.ts";
 import { findSoftHsm, provisionSoftHsm } from "../../signer/pkcs11/softhsm.ts";
 import type { SupervisorLimits } from "../../signer/pkcs11/supervisor.ts";
 import { initToken, openToken, type Token } from "../../signer/pkcs11/token.ts";
-import { parsePkcs11Uri } from "../../signer/pkcs11/uri.ts";
-import type { RealPart } from "./real-part.ts";
+import { formatPkcs11Uri, parsePkcs11Uri } from "../../signer/pkcs11/uri.ts";
+import { TEST_TOKEN } from "./c-modules.ts";
 
-export const SOFTHSM: RealPart = {
-  name: "SoftHSM",
-  missing: findSoftHsm() === null ? "install softhsm2 or set SOFTHSM2_MODULE" : null,
-};
+/** Every way to keep a key; `sealed` is as the machine has it, and speaks to SoftHSM directly. */
+export type CustodyKind = "sealed" | "sealed-javascript" | "sealed-module" | "native";
 
 export interface LogLine {
   readonly event: string;
@@ -29,7 +27,11 @@ export interface SoftToken {
   readonly pinFile: string;
   readonly latchFile: string;
   readonly uri: string;
-  readonly env: { readonly SOFTHSM2_CONF: string };
+  readonly env: Readonly<Record<string, string>>;
+  /** What the test token does wrong from now on; null: nothing. See native-token.c. */
+  fault(line: string | null): void;
+  /** Calls of the test token that use a key or a PIN, by name, since it was made. */
+  calls(name: string): number;
   /** Everything the signer logged, over all of its openings. */
   readonly log: LogLine[];
   readonly logins: () => number;
@@ -48,10 +50,34 @@ export interface OpenOptions {
   readonly limits?: Partial<SupervisorLimits>;
 }
 
-/** A token with no sealing key yet. */
-export async function softToken(options?: { readonly maxSessions?: number }): Promise<SoftToken> {
+export interface SoftTokenOptions {
+  readonly maxSessions?: number;
+  readonly custody?: CustodyKind;
+}
+
+/** All but the plain one go through the test token, which counts and can do wrong. */
+function uriOf(plain: string, custody: CustodyKind): string {
+  if (custody === "sealed") return plain;
+  const parts = { ...parsePkcs11Uri(plain), modulePath: TEST_TOKEN, profile: "test-token" };
+  if (custody === "native") return formatPkcs11Uri({ ...parts, mode: "native", openedBy: null });
+  const openedBy = custody === "sealed-module" ? "module" : "javascript";
+  return formatPkcs11Uri({ ...parts, openedBy });
+}
+
+/** A token with no keys yet. */
+export async function softToken(options: SoftTokenOptions = {}): Promise<SoftToken> {
+  const { custody = "sealed", ...rest } = options;
   const dir = mkdtempSync(join(tmpdir(), "ballast-token-"));
-  const { uri, env } = await provisionSoftHsm({ dir, label: "ballast-lsp", ...options });
+  const plain = await provisionSoftHsm({ dir, label: "ballast-lsp", ...rest });
+  const faults = join(dir, "fault");
+  const called = join(dir, "calls");
+  const uri = uriOf(plain.uri, custody);
+  const env = {
+    ...plain.env,
+    BALLAST_TEST_LIBRARY: findSoftHsm() ?? "",
+    BALLAST_TEST_FAULT: faults,
+    BALLAST_TEST_CALLS: called,
+  };
   const { keys, pinSource } = parsePkcs11Uri(uri);
   const log: LogLine[] = [];
   const opened: Token[] = [];
@@ -66,6 +92,16 @@ export async function softToken(options?: { readonly maxSessions?: number }): Pr
     uri,
     env,
     log,
+    fault(line) {
+      if (line === null) rmSync(faults, { force: true });
+      else writeFileSync(faults, `${line}\n`);
+    },
+    calls: (name) =>
+      existsSync(called)
+        ? readFileSync(called, "utf8")
+            .split("\n")
+            .filter((line) => line === name).length
+        : 0,
     logins: () => log.filter(({ event }) => event === "token login").length,
     async open(how = {}) {
       const token = await openToken({ uri, env, network: "regtest", log: write, ...how });
@@ -92,7 +128,7 @@ export async function softToken(options?: { readonly maxSessions?: number }): Pr
 }
 
 /** A token that is ready to make accounts. */
-export async function readyToken(options?: { readonly maxSessions?: number }): Promise<SoftToken> {
+export async function readyToken(options?: SoftTokenOptions): Promise<SoftToken> {
   const token = await softToken(options);
   await token.init();
   return token;
