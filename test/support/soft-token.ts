@@ -38,11 +38,21 @@ export interface SoftToken {
   open(options?: OpenOptions): Promise<Token>;
   init(): Promise<"made" | "existed">;
   /** What somebody else who knows the PIN does to the token, in a process of its own. */
-  intrude(act: "extractable-key" | "imported-key" | "destroy-keys" | "second-key"): Promise<void>;
+  intrude(act: Intrusion): Promise<void>;
+  /** Another token under the same label, with the same PINs and no keys. */
+  swap(): Promise<void>;
   /** The URI with a profile of this test's own: SoftHSM's, bent, and more behind it. */
   profiled(bend: Readonly<Record<string, unknown>>, more?: string): string;
   remove(): Promise<void>;
 }
+
+export type Intrusion =
+  | "extractable-key"
+  | "imported-key"
+  | "destroy-keys"
+  | "second-key"
+  | "extractable-pair"
+  | "imported-pair";
 
 export interface OpenOptions {
   readonly uri?: string;
@@ -78,7 +88,7 @@ export async function softToken(options: SoftTokenOptions = {}): Promise<SoftTok
     BALLAST_TEST_FAULT: faults,
     BALLAST_TEST_CALLS: called,
   };
-  const { keys, pinSource } = parsePkcs11Uri(uri);
+  const { keys, pinSource, profile } = parsePkcs11Uri(uri);
   const log: LogLine[] = [];
   const opened: Token[] = [];
   let profiles = 0;
@@ -114,11 +124,15 @@ export async function softToken(options: SoftTokenOptions = {}): Promise<SoftTok
       const args = ["--import", "tsx", script, act, pinSource];
       await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } });
     },
+    async swap() {
+      rmSync(join(dir, "tokens"), { recursive: true });
+      await provisionSoftHsm({ dir, label: "ballast-lsp", ...rest });
+    },
     profiled(bend, more = "") {
       const file = join(dir, `profile-${profiles}.json`);
       profiles += 1;
-      writeFileSync(file, JSON.stringify({ ...readProfile("softhsm"), ...bend }));
-      return `${uri.replace("profile=softhsm", `profile=${file}`)}${more}`;
+      writeFileSync(file, JSON.stringify({ ...readProfile(profile), ...bend }));
+      return `${uri.replace(`profile=${profile}`, `profile=${file}`)}${more}`;
     },
     async remove() {
       await Promise.all(opened.map((token) => token.close()));

@@ -34,7 +34,49 @@ function generate(extractable: boolean): void {
   ]);
 }
 
+/** The probe key of mode native, as SoftHSM makes it for anybody who asks without the proxy. */
+const pair = {
+  label: Buffer.from("kek.regtest.probe"),
+  id: randomBytes(16),
+  curve: Buffer.from("06052b8104000a", "hex"),
+};
+const privateHalf = [
+  { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_PRIVATE_KEY },
+  { type: pkcs11.CKA_KEY_TYPE, value: pkcs11.CKK_EC },
+  { type: pkcs11.CKA_LABEL, value: pair.label },
+  { type: pkcs11.CKA_ID, value: pair.id },
+  { type: pkcs11.CKA_TOKEN, value: true },
+  { type: pkcs11.CKA_PRIVATE, value: true },
+  { type: pkcs11.CKA_SENSITIVE, value: true },
+  { type: pkcs11.CKA_MODIFIABLE, value: false },
+  { type: pkcs11.CKA_SIGN, value: true },
+  { type: pkcs11.CKA_DECRYPT, value: false },
+  { type: pkcs11.CKA_UNWRAP, value: false },
+  { type: pkcs11.CKA_DERIVE, value: false },
+];
+
 switch (act) {
+  case "extractable-pair":
+    lib.C_GenerateKeyPair(
+      session,
+      { mechanism: pkcs11.CKM_EC_KEY_PAIR_GEN },
+      [
+        { type: pkcs11.CKA_EC_PARAMS, value: pair.curve },
+        { type: pkcs11.CKA_LABEL, value: pair.label },
+        { type: pkcs11.CKA_ID, value: pair.id },
+        { type: pkcs11.CKA_TOKEN, value: true },
+      ],
+      [...privateHalf, { type: pkcs11.CKA_EXTRACTABLE, value: true }],
+    );
+    break;
+  case "imported-pair":
+    lib.C_CreateObject(session, [
+      ...privateHalf,
+      { type: pkcs11.CKA_EXTRACTABLE, value: false },
+      { type: pkcs11.CKA_EC_PARAMS, value: pair.curve },
+      { type: pkcs11.CKA_VALUE, value: randomBytes(32) },
+    ]);
+    break;
   case "extractable-key":
     generate(true);
     break;
