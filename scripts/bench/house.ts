@@ -195,7 +195,7 @@ export interface PreparedChain {
 }
 
 /** A chain view whose answers lie ready: what the guard's own steps cost without the node. */
-function preparedChain(): PreparedChain {
+export function preparedChain(): PreparedChain {
   let tip: Tip | null = null;
   const known = new Map<string, CoinStatus>();
   const chain: Chain = {
