@@ -119,8 +119,6 @@ export function guard(parts: GuardParts): Signer {
       burials: asked.evidence?.burials ?? [],
       blocks: statement === undefined ? [] : [statement.header.height],
     });
-    // An amendment came into force meanwhile: what was verified was for another law.
-    if (parts.policy.hash !== policy.hash) return await judge(asked);
     const request = {
       content: claimContent(spend),
       accounts: accountsUsed(spend),
@@ -131,9 +129,17 @@ export function guard(parts: GuardParts): Signer {
       medianTimeMs: (chain?.medianTime ?? 0) * 1000,
     };
     const claiming = performance.now();
-    const decision = journal.claim(request, (history) => decide({ ...spend, history, chain }));
+    const decision = await journal
+      .claimSoon(request, (history) => {
+        if (parts.policy.hash !== policy.hash) throw new StaleLaw();
+        return decide({ ...spend, history, chain });
+      })
+      .catch((error: unknown) => {
+        if (error instanceof StaleLaw) return null;
+        throw error;
+      });
     parts.stage?.("claim", performance.now() - claiming);
-    return { facts, decision };
+    return decision === null ? await judge(asked) : { facts, decision };
   }
 
   async function signAndRecord(
@@ -145,7 +151,7 @@ export function guard(parts: GuardParts): Signer {
       journal.signatures(digest) ??
       (await once(signings, digest, () => signVerified(parts, approval)));
     const { intent, txid } = approval;
-    return journal.record({ request, digest, intent, txid, signatures });
+    return await journal.recordSoon({ request, digest, intent, txid, signatures });
   }
 
   /** The answer given before to this very request, or null. */
@@ -241,6 +247,11 @@ const PAUSED: Violation = {
   detail: "this signer was paused before the signature left",
   retry: "after the quorum resumes it",
 };
+
+/** An amendment came into force meanwhile: what was verified was for another law. */
+class StaleLaw extends Error {
+  override readonly name = "StaleLaw";
+}
 
 /** A request, read. */
 interface Asked {

@@ -41,10 +41,12 @@ export function historyReader(db: Database.Database): ReadHistory {
     userSpoke: db.prepare<[string], { height: bigint | null }>(
       "SELECT max(height) AS height FROM claims WHERE vault = ? AND user_signed = 1",
     ),
-    drawn: db.prepare<[string, string], DrawnRow>(
-      `SELECT charges.sats, claims.height, claims.outpoints FROM charges
-       JOIN claims ON claims.intent = charges.intent AND claims.txid = charges.txid
-       WHERE charges.account = ? AND charges.intent <> ?`,
+    drawn: db.prepare<[string, string], { sats: bigint }>(
+      "SELECT coalesce(sum(sats), 0) AS sats FROM charges WHERE account = ? AND intent <> ?",
+    ),
+    drawnSince: db.prepare<[string, bigint, string], { sats: bigint }>(
+      `SELECT coalesce(sum(sats), 0) AS sats FROM charges
+       WHERE account = ? AND height >= ? AND intent <> ?`,
     ),
     incoming: db.prepare<[string, string, string], IncomingRow>(
       `SELECT intent, outpoint, sats FROM places
@@ -83,15 +85,23 @@ export function historyReader(db: Database.Database): ReadHistory {
     return [boundKey({ account, hours }), greater(byClock, byHeight)];
   }
 
+  /** What is not in the statement yet: signed at its height or later, or of a coin that it counts. */
   function drawn(vault: string, { intent, statement }: HistoryQuery): bigint {
-    const coins = new Set(statement?.coins.get(vault));
-    return statements.drawn
-      .all(drawnAccount(vault), intent)
-      .filter(({ height, outpoints }) => {
-        if (statement === null || height >= BigInt(statement.height)) return true;
-        return (JSON.parse(outpoints) as string[]).some((outpoint) => coins.has(outpoint));
-      })
-      .reduce((sum, { sats }) => sum + sats, 0n);
+    const account = drawnAccount(vault);
+    if (statement === null) return statements.drawn.get(account, intent)?.sats ?? 0n;
+    const height = BigInt(statement.height);
+    const later = statements.drawnSince.get(account, height, intent)?.sats ?? 0n;
+    const coins = new Set(statement.coins.get(vault));
+    const owners = new Set(
+      [...coins].flatMap((coin) => statements.owners.all(coin).map((owner) => owner.intent)),
+    );
+    owners.delete(intent);
+    return [...owners]
+      .flatMap(claims)
+      .filter((claim) => claim.height < statement.height)
+      .filter(({ outpoints }) => outpoints.some((outpoint) => coins.has(outpoint)))
+      .flatMap(({ charges }) => charges.filter((charge) => charge.account === account))
+      .reduce((sum, { sats }) => sum + sats, later);
   }
 
   function isNoDeposit(outpoint: string): boolean {
@@ -213,12 +223,6 @@ interface PlaceRow {
 interface NoticeRow {
   readonly text: string;
   readonly height: bigint;
-}
-
-interface DrawnRow {
-  readonly sats: bigint;
-  readonly height: bigint;
-  readonly outpoints: string;
 }
 
 interface IncomingRow {

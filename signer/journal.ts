@@ -21,6 +21,7 @@ import {
   nextLink,
   signHead,
 } from "./audit.ts";
+import { openCommits } from "./commits.ts";
 import { claimWriter } from "./journal-claims.ts";
 import { JournalError, type JournalOptions, openJournalFile } from "./journal-file.ts";
 import { claimReader, historyReader } from "./journal-history.ts";
@@ -34,10 +35,17 @@ export interface Journal {
    * decision to the audit chain and, if it is an approval, claims every outpoint. All or nothing.
    */
   readonly claim: (claim: ClaimRequest, decide: (history: History) => Decision) => Decision;
+  /** The same together with what others ask at the moment: one commit for all. */
+  readonly claimSoon: (
+    claim: ClaimRequest,
+    decide: (history: History) => Decision,
+  ) => Promise<Decision>;
   /** Signatures already made over this digest of signature hashes; null when there are none. */
   readonly signatures: (digest: string) => readonly Uint8Array[] | null;
   /** Stores signatures for good; if some are there already, those are returned and kept. */
   readonly record: (answer: Answer) => readonly Uint8Array[];
+  /** The same together with others. */
+  readonly recordSoon: (answer: Answer) => Promise<readonly Uint8Array[]>;
   /** The digest under which this very request was answered; a pause stops its release, not this. */
   readonly answered: (request: string) => string | null;
   /** Advances clock and height, as a claim does, and says where they are. */
@@ -239,6 +247,14 @@ export function openJournal(options: JournalOptions): Journal {
     return stored(answer.digest) ?? answer.signatures;
   });
 
+  /** The newest mark of the claims that wait for their commit. */
+  let marked: HighWater | null = null;
+  const commits = openCommits(db, () => {
+    const mark = marked;
+    marked = null;
+    if (options.mirror !== undefined && mark !== null) writeMirror(options.mirror, mark);
+  });
+
   function stored(digest: string): readonly Uint8Array[] | null {
     const row = statements.signatures.get(digest);
     if (row === undefined) return null;
@@ -257,6 +273,13 @@ export function openJournal(options: JournalOptions): Journal {
       }
       return decision;
     },
+    claimSoon: (request, decide) =>
+      commits.add(() => {
+        const { decision, mark } = claim(request, decide);
+        if (decision.kind === "approved") marked = mark;
+        return decision;
+      }),
+    recordSoon: (answer) => commits.add(() => record(answer)),
     auditLog: () => ({
       lines: statements.lines.all().map(numbered),
       heads: statements.heads.all().map(numbered),

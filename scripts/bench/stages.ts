@@ -50,16 +50,16 @@ export function stopwatch(): Stopwatch {
     }),
     journal: (journal) => ({
       ...journal,
-      claim: (request, decide) => {
+      claimSoon: async (request, decide) => {
         const before = times.decide;
-        const decision = done("claim", () =>
-          journal.claim(request, (history) => done("decide", () => decide(history))),
+        const decision = await waited("claim", () =>
+          journal.claimSoon(request, (history) => done("decide", () => decide(history))),
         );
         // The decision is taken inside the claim's transaction; each counts once.
         times.claim -= times.decide - before;
         return decision;
       },
-      record: (answer) => done("record", () => journal.record(answer)),
+      recordSoon: (answer) => waited("record", () => journal.recordSoon(answer)),
     }),
     chain: (chain) => ({
       view: (query) => waited("chain", () => chain.view(query)),

@@ -712,9 +712,7 @@ describe("a crash", () => {
         ...parts,
         journal: {
           ...parts.journal,
-          record: () => {
-            throw new Error("the process dies");
-          },
+          recordSoon: () => Promise.reject(new Error("the process dies")),
         },
       }),
     });

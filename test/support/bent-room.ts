@@ -27,7 +27,7 @@ export async function askBent({
       vaults: { ...parts.vaults, byId: (id) => parties.find((party) => party.id === id) ?? vault },
       journal: {
         ...parts.journal,
-        claim: (request, decide) => parts.journal.claim(request, () => decide(history)),
+        claimSoon: (request, decide) => parts.journal.claimSoon(request, () => decide(history)),
       },
       chain: {
         close: () => undefined,
