@@ -31,8 +31,11 @@ const schema = z.strictObject({
   /** SQLite file; made at the first start. */
   store: path,
   node: z.strictObject({ url: z.url(), cookie: path.optional() }),
-  /** The LSP's signer: a process of its own, and the file with the secret that it wants. */
-  signer: z.strictObject({ url: z.url(), secret: path }),
+  /** The LSP's signer: a process of its own, and PEM files of what we show it and whom we trust. */
+  signer: z.strictObject({
+    url: z.url(),
+    tls: z.strictObject({ ca: path, cert: path, key: path }),
+  }),
   /** A file with the bearer token of the API: at least 32 characters. */
   token: path,
   /** On loopback; 0 takes a free port. */
@@ -78,6 +81,11 @@ export function readConfig(file: string): OrchestratorConfig {
     (issue) => `${issue.path.join(".") || "document"}: ${issue.message}`,
   );
   throw new ConfigError(`${file}: ${reasons.join("; ")}`);
+}
+
+/** The PEM texts that the signer's files hold. */
+export function readTls({ ca, cert, key }: OrchestratorConfig["signer"]["tls"]) {
+  return { ca: readText(ca), cert: readText(cert), key: readText(key) };
 }
 
 /** Shorter ones can be guessed. */

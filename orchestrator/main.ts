@@ -7,8 +7,9 @@ import {
   openRemoteSigner,
   type RemoteSigner,
   RemoteSignerError,
+  type RemoteSignerOptions,
 } from "../signer/service/remote.ts";
-import { ConfigError, readConfig, readSecretFile } from "./config.ts";
+import { ConfigError, readConfig, readSecretFile, readTls } from "./config.ts";
 import { systemClock } from "./io/clock.ts";
 import { type Log, openLog } from "./log.ts";
 import { openOrchestrator } from "./orchestrator.ts";
@@ -39,8 +40,8 @@ async function main(): Promise<void> {
   const config = readConfig(values.config);
   const log = openLog(config.log_level);
   const token = readSecretFile(config.token);
-  const secret = readSecretFile(config.signer.secret);
-  const signer = await reachSigner({ url: config.signer.url, secret }, log);
+  const { url, tls } = config.signer;
+  const signer = await reachSigner({ url, tls: readTls(tls) }, log);
   if (signer.role !== "lsp") {
     throw new ConfigError(`signer ${signer.name} holds a key of the ${signer.role}, not the LSP's`);
   }
@@ -76,10 +77,7 @@ async function main(): Promise<void> {
 const SIGNER_WAIT_MS_MAX = 30_000;
 const SIGNER_RETRY_MS = 500;
 
-async function reachSigner(
-  options: { readonly url: string; readonly secret: string },
-  log: Log,
-): Promise<RemoteSigner> {
+async function reachSigner(options: RemoteSignerOptions, log: Log): Promise<RemoteSigner> {
   const deadline = performance.now() + SIGNER_WAIT_MS_MAX;
   for (;;) {
     try {

@@ -9,6 +9,11 @@ import { createJournal } from "../signer/journal-file.ts";
 import { createMirror } from "../signer/mirror.ts";
 import { findSoftHsm, provisionSoftHsm } from "../signer/pkcs11/softhsm.ts";
 import { initToken } from "../signer/pkcs11/token.ts";
+import {
+  type Certificates,
+  type Identity,
+  provisionCertificates,
+} from "../signer/provisioning/certificates.ts";
 import { createSoftwareKey } from "../signer/software.ts";
 import type { Regtest } from "./regtest.ts";
 
@@ -65,19 +70,23 @@ export async function provision({ data, node, ports }: ProvisionOptions): Promis
   );
   // On a private chain both lie on one disk; in earnest the mark belongs on another.
   const mirror = once(join(signer, "high-water.json"), createMirror);
-  const auditKey = secret(join(signer, "audit.key"));
-  const signerSecret = secret(join(signer, "secret"));
+  const certificates = await provisionCertificates({
+    dir: folder("tls"),
+    clients: ["orchestrator", "auditor", "monitor"],
+  });
   const signerConfig = write(join(signer, "config.json"), {
     format: "ballast/signer@1",
     name: "lsp",
     policy: join(ROOT, "policies", "lsp.regtest.yaml"),
     journal: join(signer, "journal.db"),
     mirror,
-    audit_key: auditKey,
+    audit_key: "token",
     key: token.uri,
     token_environment: token.env,
     node: { url: node.url, cookie: node.cookieFile },
-    secret: signerSecret,
+    tls: tlsFiles(certificates, certificates.server),
+    clients: clientsOf(certificates),
+    requests: join(signer, "requests.db"),
     port: ports.signer,
   });
 
@@ -88,7 +97,10 @@ export async function provision({ data, node, ports }: ProvisionOptions): Promis
     network: NETWORK,
     store: join(orchestrator, "ballast.db"),
     node: { url: node.url, cookie: node.cookieFile },
-    signer: { url: `http://127.0.0.1:${ports.signer}`, secret: signerSecret },
+    signer: {
+      url: `https://127.0.0.1:${ports.signer}`,
+      tls: tlsFiles(certificates, certificates.clients["orchestrator"]),
+    },
     token: apiToken,
     port: ports.api,
     // One block is one confirmation on a chain that only we mine.
@@ -102,6 +114,19 @@ export async function provision({ data, node, ports }: ProvisionOptions): Promis
     apiToken: readFileSync(apiToken, "utf8").trim(),
     people: { user: person("user", folder), trustee: person("trustee", folder) },
   };
+}
+
+function tlsFiles({ ca }: Certificates, identity: Identity | undefined) {
+  if (identity === undefined) throw new Error("BUG: no certificate was made");
+  return { ca, cert: identity.cert, key: identity.key };
+}
+
+/** Each with the role of its name; the orchestrator may ask for what orchestrators here ask for. */
+function clientsOf({ clients }: Certificates) {
+  return Object.entries(clients).map(([name, { fingerprint }]) => ({
+    ...{ name, certificate: fingerprint, role: name },
+    ...(name === "orchestrator" && { purposes: ["withdrawal"] }),
+  }));
 }
 
 function person(name: "user" | "trustee", folder: (name: string) => string): Person {

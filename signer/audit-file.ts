@@ -13,7 +13,7 @@ const line = z.union([
     head: z.strictObject({
       sequence: z.int().nonnegative(),
       link: hash,
-      key: hash,
+      key: z.string().regex(/^(?:[0-9a-f]{64}|0[23][0-9a-f]{64})$/),
       signature: z.string().regex(/^[0-9a-f]{128}$/),
     }),
   }),

@@ -32,9 +32,9 @@ export interface AuditLine {
 export interface AuditHead {
   readonly sequence: number;
   readonly link: string;
-  /** 32 bytes in hex: who signed. */
+  /** Who signed, in hex: 32 bytes sign BIP340, 33 (a compressed point) ECDSA over secp256k1. */
   readonly key: string;
-  /** 64 bytes in hex, BIP340. */
+  /** 64 bytes in hex; of ECDSA r || s, s in the lower half. */
   readonly signature: string;
 }
 
@@ -54,7 +54,8 @@ function linkOf(before: string, text: string): string {
   return hex(taggedHash("ballast/audit@1", new TextEncoder().encode(`${before}\n${text}`)));
 }
 
-function headHash({ sequence, link }: Pick<AuditHead, "sequence" | "link">): Uint8Array {
+/** What the signature of a head is over. */
+export function headHash({ sequence, link }: Pick<AuditHead, "sequence" | "link">): Uint8Array {
   return taggedHash("ballast/audit-head@1", new TextEncoder().encode(`${sequence}\n${link}`));
 }
 
@@ -75,7 +76,7 @@ export type AuditFinding =
   | { readonly kind: "broken"; readonly sequence: number; readonly detail: string };
 
 export interface AuditTrust {
-  /** The x-only key that signs the heads, in hex; null takes no head for proof. */
+  /** The key that signs the heads, in hex; null takes no head for proof. */
   readonly key: string | null;
   /** A head that was kept elsewhere: the log must still contain it. */
   readonly anchor?: Pick<AuditHead, "sequence" | "link"> | null;
@@ -144,6 +145,18 @@ function notThere(
 function trusted(head: AuditHead, key: string | null): boolean {
   if (key === null) return true;
   if (head.key !== key || !/^[0-9a-f]{128}$/.test(head.signature)) return false;
-  const xOnly = fromHex(key);
-  return verifies({ message: headHash(head), xOnly, signature: fromHex(head.signature) });
+  const signature = fromHex(head.signature);
+  if (key.length === 64)
+    return verifies({ message: headHash(head), xOnly: fromHex(key), signature });
+  return /^0[23][0-9a-f]{64}$/.test(key) && verifiesEcdsa(headHash(head), fromHex(key), signature);
+}
+
+/** Strict: of the two values of s only the lower one is a signature. */
+function verifiesEcdsa(hash: Uint8Array, point: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    return ecc.verify(hash, point, signature, true);
+  } catch {
+    // No point of the curve, or r or s out of range: the library throws.
+    return false;
+  }
 }

@@ -4,6 +4,8 @@ import { isAbsolute } from "node:path";
 import { parseDocument } from "yaml";
 import { z } from "zod";
 import { fromHex } from "../policies/bitcoin/hash.ts";
+import { clientsSchema } from "./service/clients.ts";
+import type { Access } from "./service/server.ts";
 
 const path = z.string().refine(isAbsolute, { message: "must be an absolute path" });
 
@@ -17,8 +19,11 @@ const schema = z.strictObject({
   journal: path,
   /** The journal's high-water mark in a second place, best on another disk; see mirror.ts. */
   mirror: path.optional(),
-  /** A file with 64 hex digits: the secret that signs the heads of the decision log. */
-  audit_key: path.optional(),
+  /**
+   * Signs the heads of the decision log: a file with 64 hex digits, or `token` for the audit key of
+   * the token that holds the account keys.
+   */
+  audit_key: z.union([path, z.literal("token")]).optional(),
   /** `pkcs11:…` or `software:…`. */
   key: z.string(),
   /** Added to the environment of a token's process, for libraries configured that way. */
@@ -29,9 +34,22 @@ const schema = z.strictObject({
     cookie: path.optional(),
     since: z.int().nonnegative().optional(),
   }),
-  /** A file with the secret that the orchestrator presents: at least 32 characters. */
-  secret: path,
-  /** On loopback; 0 takes a free port. */
+  /** Files in PEM: the authority of the clients' certificates, and the signer's own. */
+  tls: z.strictObject({ ca: path, cert: path, key: path }),
+  /** Who may ask for what; see service/clients.ts. Read anew on SIGHUP, with `tls` and `rate`. */
+  clients: clientsSchema,
+  /** Requests of one client: so many at once, so many a second for long. */
+  rate: z
+    .strictObject({
+      per_second: z.int().min(1).max(100_000),
+      burst: z.int().min(1).max(100_000),
+    })
+    .default({ per_second: 500, burst: 1_000 }),
+  /** What clients asked and what came of it; made where it is missing. See service/requests.ts. */
+  requests: path,
+  /** An address of this machine; another than loopback is reached from outside. */
+  host: z.string().default("127.0.0.1"),
+  /** 0 takes a free port. */
   port: z.int().min(0).max(65_535).default(0),
 });
 
@@ -69,8 +87,6 @@ export function readDocument(file: string): unknown {
   }
 }
 
-const SECRET_CHARS_MIN = 32;
-
 /** The secret of the audit heads: 32 bytes in hex. */
 export function readAuditKey(file: string): Uint8Array {
   const text = readFileSync(file, "utf8").trim();
@@ -78,10 +94,22 @@ export function readAuditKey(file: string): Uint8Array {
   return fromHex(text);
 }
 
-export function readSecret(file: string): string {
-  const secret = readFileSync(file, "utf8").trim();
-  if (secret.length < SECRET_CHARS_MIN) {
-    throw new ConfigError(`${file} holds fewer than ${SECRET_CHARS_MIN} characters`);
+/** What the service reads anew on SIGHUP. */
+export function readAccess({ tls, clients, rate }: SignerConfig): Access {
+  return {
+    tls: { ca: readPem(tls.ca), cert: readPem(tls.cert), key: readPem(tls.key) },
+    clients,
+    rate,
+  };
+}
+
+function readPem(file: string): string {
+  try {
+    const text = readFileSync(file, "utf8");
+    if (text.includes("-----BEGIN ")) return text;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+    throw new ConfigError(`${file} cannot be read: ${code}`, { cause: error });
   }
-  return secret;
+  throw new ConfigError(`${file} is no PEM file`);
 }

@@ -51,7 +51,11 @@ export interface GuardParts {
   /** Wall clock in milliseconds; the journal makes it monotone. */
   readonly now: () => number;
   readonly log: (event: string, fields: Readonly<Record<string, unknown>>) => void;
+  /** Told how long each stage of a request took, in milliseconds. */
+  readonly stage?: (stage: Stage, ms: number) => void;
 }
+
+export type Stage = "parse" | "law" | "claim" | "token" | "verify";
 
 /** A Signer that judges every request by its own law before its key is asked. */
 export function guard(parts: GuardParts): Signer {
@@ -126,7 +130,9 @@ export function guard(parts: GuardParts): Signer {
       height: chain?.height ?? 0,
       medianTimeMs: (chain?.medianTime ?? 0) * 1000,
     };
+    const claiming = performance.now();
     const decision = journal.claim(request, (history) => decide({ ...spend, history, chain }));
+    parts.stage?.("claim", performance.now() - claiming);
     return { facts, decision };
   }
 
@@ -155,7 +161,7 @@ export function guard(parts: GuardParts): Signer {
     const { intent, psbt } = asked;
     const before = await repeated(request, asked);
     if (before !== null) return release(psbt, before.facts, before.signatures);
-    const { facts, decision } = await judge(asked);
+    const { facts, decision } = await timed(parts, "law", () => judge(asked));
     if (decision.kind !== "approved") {
       const rules = [...new Set(decision.violations.map(({ rule }) => rule))];
       parts.log(`spend ${decision.kind}`, { intent: intent.id, txid: facts.txid, rules });
@@ -183,11 +189,13 @@ export function guard(parts: GuardParts): Signer {
     role: parts.policy.role,
     sign: async (asked) => {
       // Private copies: what was judged is what is signed, whoever still holds the buffer.
+      const start = performance.now();
       const bytes = Uint8Array.from(asked.psbt);
       const psbt = readPsbt(bytes);
       const intent = readIntent(asked.intent);
       const evidence = asked.evidence === undefined ? null : readEvidence(asked.evidence);
       const request = sha256(concat([fromHex(intent.id), bytes]));
+      parts.stage?.("parse", performance.now() - start);
       return await once(requests, request, () => {
         const turn = turns.take(() => answer(request, { intent, psbt, bytes, evidence }));
         if (turn !== null) return turn;
@@ -202,6 +210,17 @@ export function guard(parts: GuardParts): Signer {
  * most.
  */
 const TURNS = { atOnce: 16, waiting: 1_000 } as const;
+
+async function timed<Value>(
+  { stage }: Pick<GuardParts, "stage">,
+  name: Stage,
+  work: () => Promise<Value>,
+): Promise<Value> {
+  const start = performance.now();
+  const value = await work();
+  stage?.(name, performance.now() - start);
+  return value;
+}
 
 /** Work under way for a key is shared by all who ask for it meanwhile. */
 async function once<Value>(
@@ -248,22 +267,22 @@ async function chainView({ chain, log }: GuardParts, query: ChainQuery): Promise
 }
 
 /** Signatures of the key, every one verified under the registered key and our own hash. */
-async function signVerified(
-  { key, curve, log, name }: GuardParts,
-  approval: Approval,
-): Promise<readonly Uint8Array[]> {
+async function signVerified(parts: GuardParts, approval: Approval): Promise<readonly Uint8Array[]> {
+  const { key, curve, log, name } = parts;
   // Copies from before the key is asked: what a key does to the approval changes no check.
   const wanted = approval.inputs.map(({ input, sighash, xOnly }) => ({
     input,
     message: Uint8Array.from(sighash),
     xOnly: Uint8Array.from(xOnly),
   }));
-  const made = await key.sign(approval);
+  const made = await timed(parts, "token", () => key.sign(approval));
   const jobs = wanted.map(({ input, message, xOnly }) => {
     const signature = made.find((candidate) => candidate.input === input)?.signature;
     return { message, xOnly, signature: Uint8Array.from(signature ?? []) };
   });
-  if (made.length !== jobs.length || !(await curve.verify(jobs))) {
+  const good =
+    made.length === jobs.length && (await timed(parts, "verify", () => curve.verify(jobs)));
+  if (!good) {
     log("ALARM unverified signature", { key: key.name, txid: approval.txid });
     throw new KeyError("unverified", `${name}: the key returned a signature that does not verify`);
   }

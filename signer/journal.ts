@@ -13,7 +13,14 @@ import {
   type LastAccount,
   nextClock,
 } from "../policies/history.ts";
-import { type AuditLog, type AuditRecord, GENESIS, nextLink, signHead } from "./audit.ts";
+import {
+  type AuditHead,
+  type AuditLog,
+  type AuditRecord,
+  GENESIS,
+  nextLink,
+  signHead,
+} from "./audit.ts";
 import { claimWriter } from "./journal-claims.ts";
 import { JournalError, type JournalOptions, openJournalFile } from "./journal-file.ts";
 import { claimReader, historyReader } from "./journal-history.ts";
@@ -48,6 +55,12 @@ export interface Journal {
   readonly counts: () => JournalCounts;
   /** The whole decision log with its signed heads. */
   readonly auditLog: () => AuditLog;
+  /** At most `limit` records from this number on, and the heads that attest records among them. */
+  readonly auditPage: (from: number, limit: number) => AuditLog;
+  /** The last decision, where no head attests it yet. */
+  readonly unattested: () => HighWater | null;
+  /** Keeps a signed head of this log; a head of another one is a bug. */
+  readonly attest: (head: AuditHead) => void;
   /** Number and link of the last decision: what the mirror holds when all is well. */
   readonly highWater: () => HighWater;
   readonly close: () => void;
@@ -139,6 +152,15 @@ export function openJournal(options: JournalOptions): Journal {
       "SELECT sequence, record, link FROM decisions ORDER BY sequence DESC LIMIT 1",
     ),
     heads: db.prepare<[], HeadRow>("SELECT * FROM heads ORDER BY sequence"),
+    lastHead: db.prepare<[], { sequence: bigint }>(
+      "SELECT sequence FROM heads ORDER BY sequence DESC LIMIT 1",
+    ),
+    page: db.prepare<[number, number], LineRow>(
+      "SELECT sequence, record, link FROM decisions WHERE sequence >= ? ORDER BY sequence LIMIT ?",
+    ),
+    pageHeads: db.prepare<[number, number], HeadRow>(
+      "SELECT * FROM heads WHERE sequence >= ? AND sequence < ? ORDER BY sequence",
+    ),
     insertHead: db.prepare("INSERT INTO heads VALUES (?, ?, ?, ?)"),
     insertDecision: db.prepare("INSERT INTO decisions (record, link) VALUES (?, ?)"),
     counts: db.prepare<[], { claims: bigint; answers: bigint; decisions: bigint }>(
@@ -236,14 +258,30 @@ export function openJournal(options: JournalOptions): Journal {
       return decision;
     },
     auditLog: () => ({
-      lines: statements.lines.all().map((row) => ({ ...row, sequence: Number(row.sequence) })),
-      heads: statements.heads.all().map((row) => ({ ...row, sequence: Number(row.sequence) })),
+      lines: statements.lines.all().map(numbered),
+      heads: statements.heads.all().map(numbered),
+    }),
+    auditPage: (from, limit) => ({
+      lines: statements.page.all(from, limit).map(numbered),
+      heads: statements.pageHeads.all(from, from + limit).map(numbered),
     }),
     highWater: () => {
       const row = statements.last.get();
       return row === undefined
         ? { sequence: 0, link: GENESIS }
         : { sequence: Number(row.sequence), link: row.link };
+    },
+    unattested: () => {
+      const row = statements.last.get();
+      if (row === undefined) return null;
+      const sequence = Number(row.sequence);
+      const attested = Number(statements.lastHead.get()?.sequence ?? 0n);
+      return attested >= sequence ? null : { sequence, link: row.link };
+    },
+    attest: ({ sequence, link, key, signature }) => {
+      if (statements.line.get(sequence)?.link !== link)
+        throw new Error("BUG: a head of another log");
+      statements.insertHead.run(sequence, link, key, signature);
     },
     signatures: stored,
     record: (answer) => record.immediate(answer),
@@ -273,6 +311,11 @@ export function openJournal(options: JournalOptions): Journal {
       db.close();
     },
   };
+}
+
+/** SQLite's integers are read as bigints; sequences are small. */
+function numbered<Row extends { readonly sequence: bigint }>(row: Row) {
+  return { ...row, sequence: Number(row.sequence) };
 }
 
 interface StateRow {

@@ -18,6 +18,8 @@ export interface Law {
   readonly inForce: () => Policy;
   /** The announced policy that waits; null when there is none. */
   readonly announced: () => Policy | null;
+  /** Both as they were written, for whoever reads the law. */
+  readonly documents: () => { readonly inForce: unknown; readonly announced: unknown };
   /** Takes every look at the chain: it starts the delay of what is announced, and ends it. */
   readonly observe: (view: Pick<ChainView, "height" | "medianTime">) => void;
 }
@@ -75,6 +77,10 @@ export function openLaw(options: LawOptions): Law {
   return {
     inForce: () => lawOf(standing),
     announced: () => standing.announced?.policy ?? null,
+    documents: () => ({
+      inForce: standing.inForce?.document ?? null,
+      announced: standing.announced?.document ?? null,
+    }),
     observe,
   };
 }

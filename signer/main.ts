@@ -4,8 +4,10 @@
  */
 import { parseArgs } from "node:util";
 import { pino } from "pino";
-import { readSecret, readSignerConfig } from "./config.ts";
-import { openSigningRoom } from "./room.ts";
+import { readAccess, readSignerConfig } from "./config.ts";
+import { type Alarm, openMetrics } from "./metrics.ts";
+import { openSigningRoom, type RoomLog, type SigningRoom } from "./room.ts";
+import { openRequests } from "./service/requests.ts";
 import { serveSigner } from "./service/server.ts";
 
 const HELP = `usage: signer/main.ts --config FILE [--with-parent]
@@ -14,7 +16,8 @@ Runs one signer: it judges every request by its own policy, journal and node,
 and signs only what they allow. FILE is a ballast/signer@1 document; see
 signer/README.md. --with-parent stops it when its standard input ends.
 SIGUSR2 pauses it for good: nothing leaves until the quorum of its policy agrees
-(npx ballast journal resume --help).
+(npx ballast journal resume --help). SIGHUP reads certificates, clients and
+their limits anew, without a restart.
 `;
 
 async function main(): Promise<void> {
@@ -30,20 +33,31 @@ async function main(): Promise<void> {
     process.exitCode = values.help === true ? 0 : 2;
     return;
   }
-  const config = readSignerConfig(values.config);
+  const file = values.config;
+  const config = readSignerConfig(file);
   const logger = pino({ name: config.name, base: { name: config.name } }, pino.destination(2));
   const log = (event: string, fields: Readonly<Record<string, unknown>>) => {
     if (event.startsWith("ALARM")) logger.error(fields, event);
     else logger.info(fields, event);
   };
-  const room = await openSigningRoom(config, log);
-  const secret = readSecret(config.secret);
+  const access = readAccess(config);
+  const metrics = openMetrics({
+    keyProcess: () => room?.key.process?.() ?? null,
+    paused: () => room?.status().paused ?? false,
+    now: () => Date.now(),
+  });
+  const counted: RoomLog = (event, fields) => {
+    const alarm = ALARMS.get(event);
+    if (alarm !== undefined) metrics.alarm(alarm);
+    log(event, fields);
+  };
+  let room: SigningRoom | null = null;
+  room = await openSigningRoom(config, counted, metrics.stage);
+  const requests = openRequests(config.requests);
   const server = await serveSigner({
-    signer: room,
-    status: room.status,
-    secret,
-    port: config.port,
-    log,
+    ...{ signer: room, status: room.status, policy: room.policies, audit: room.audit },
+    ...{ unready: room.unready, metrics, requests, access, log },
+    ...{ host: config.host, port: config.port, now: () => Date.now() },
   });
   const { custody, policy } = room.status();
   log("signer ready", { custody, policy: `${policy.name} v${policy.version}`, url: server.url });
@@ -54,13 +68,24 @@ async function main(): Promise<void> {
     if (stopping) return;
     stopping = true;
     await server.close();
-    await room.close();
+    await room?.close();
+    requests.close();
+    metrics.close();
     log("signer stopped", {});
   };
   process.once("SIGINT", () => void stop());
   process.once("SIGTERM", () => void stop());
   // The kill switch that needs no network and no secret: whoever may signal the process.
-  process.on("SIGUSR2", () => room.pause());
+  process.on("SIGUSR2", () => room?.pause());
+  process.on("SIGHUP", () => {
+    try {
+      server.change(readAccess(readSignerConfig(file)));
+      log("access read anew", {});
+    } catch (error) {
+      // What was good stays in force: a typo locks nobody out, and lets nobody in.
+      log("ALARM access not read anew", { reason: reasonOf(error) });
+    }
+  });
   // A parent that dies without a word closes our standard input.
   if (values["with-parent"])
     process.stdin
@@ -69,9 +94,20 @@ async function main(): Promise<void> {
       .unref();
 }
 
+/** Alarms of the log that are counted, too: they must be zero. */
+const ALARMS: ReadonlyMap<string, Alarm> = new Map([
+  ["ALARM unverified signature", "unverified-signature"],
+  ["ALARM token signature does not verify", "unverified-signature"],
+  ["ALARM node set back", "rollback"],
+]);
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 main().catch((error: unknown) => {
   // The first line is for the person who started it; no stack, no configuration values.
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = reasonOf(error);
   process.stderr.write(`signer cannot start: ${reason}\n`);
   process.exit(1);
 });

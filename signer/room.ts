@@ -2,10 +2,11 @@
 import type { Network } from "../policies/bitcoin/network.ts";
 import type { Policy } from "../policies/document/policy.ts";
 import { readSignedPolicy } from "../policies/document/signed-policy.ts";
-import { readAuditKey, readDocument, type SignerConfig } from "./config.ts";
+import { ConfigError, readAuditKey, readDocument, type SignerConfig } from "./config.ts";
 import { openCurvePool } from "./curve.ts";
-import { guard } from "./guard.ts";
-import { openJournal } from "./journal.ts";
+import { type GuardParts, guard } from "./guard.ts";
+import { type Heads, openHeads } from "./heads.ts";
+import { type Journal, openJournal } from "./journal.ts";
 import { type Law, openLaw } from "./law.ts";
 import { openBitcoind } from "./node/bitcoind.ts";
 import { BitcoindError } from "./node/bitcoind-error.ts";
@@ -14,13 +15,19 @@ import { openWatch } from "./node/watch.ts";
 import { openNotices } from "./notices.ts";
 import { openKey } from "./open.ts";
 import { selfTest } from "./self-test.ts";
-import type { SignerStatus } from "./service/wire.ts";
-import type { Hears, Key, Registers, Signer } from "./signer.ts";
+import type { AuditPage } from "./service/routes.ts";
+import type { PolicyAnswer, SignerStatus } from "./service/wire.ts";
+import type { HeadKey, Hears, Key, Registers, Signer } from "./signer.ts";
 import { openVaults } from "./vaults.ts";
 
 export interface SigningRoom extends Signer, Registers, Hears {
   readonly key: Key;
   readonly status: () => SignerStatus;
+  /** The policy in force and the one announced, each with its document. */
+  readonly policies: () => PolicyAnswer;
+  readonly audit: (from: number, limit: number) => AuditPage;
+  /** Why nothing would be signed now; empty where it would. */
+  readonly unready: () => Promise<readonly string[]>;
   /** The kill switch: nothing leaves any more, until the quorum resumes the stopped signer. */
   readonly pause: () => void;
   readonly close: () => Promise<void>;
@@ -36,10 +43,17 @@ const CHAINS: Readonly<Record<Network, string>> = {
   regtest: "regtest",
 };
 
+/** What a signer is made of; the rest of its configuration is the service's. */
+export type RoomConfig = Pick<
+  SignerConfig,
+  "name" | "policy" | "journal" | "mirror" | "audit_key" | "key" | "token_environment" | "node"
+>;
+
 /** Opens everything or throws; what was opened before the fault is closed again. */
 export async function openSigningRoom(
-  config: Omit<SignerConfig, "format" | "secret" | "port">,
+  config: RoomConfig,
   log: RoomLog,
+  stage: NonNullable<GuardParts["stage"]> = () => undefined,
 ): Promise<SigningRoom> {
   selfTest();
   const configured = readSignedPolicy(readDocument(config.policy));
@@ -52,7 +66,7 @@ export async function openSigningRoom(
     network,
     role,
     ...(mirror !== undefined && { mirror }),
-    ...(auditKey !== undefined && { auditKey: readAuditKey(auditKey) }),
+    ...(auditKey !== undefined && auditKey !== "token" && { auditKey: readAuditKey(auditKey) }),
   });
   const curve = openCurvePool();
   const closeRest = async () => {
@@ -67,12 +81,17 @@ export async function openSigningRoom(
   const node = openChain({ rpc, chain: CHAINS[network], watch });
   let law: Law;
   let key: Key;
+  let heads: Heads | null = null;
+  let opened: Key | null = null;
   try {
     law = openLaw({ journal, configured, now, log });
     // The delay of an announced policy begins, and ends, with what the node says.
     if (law.announced() !== null) await firstLook(law, node, log);
     key = await openKey(config.key, { network, curve, env: config.token_environment, log });
+    opened = key;
+    if (auditKey === "token") heads = openHeads({ journal, key: headKeyOf(key), log });
   } catch (error) {
+    await opened?.close();
     await closeRest();
     throw error;
   }
@@ -85,10 +104,11 @@ export async function openSigningRoom(
     key,
     journal,
     vaults,
-    chain: observed(node, law),
+    chain: observed(node, { law, journal, log }),
     curve,
     now,
     log,
+    stage,
   };
   const { chain } = parts;
   return {
@@ -100,6 +120,30 @@ export async function openSigningRoom(
     pause: () => {
       journal.pause();
       log("ALARM paused", {});
+    },
+    policies: () => {
+      const announced = law.announced();
+      const documents = law.documents();
+      return {
+        inForce: { ...card(law.inForce()), document: documents.inForce },
+        ...(announced !== null && {
+          announced: { ...card(announced), document: documents.announced },
+        }),
+      };
+    },
+    audit: (from, limit) => {
+      const page = journal.auditPage(from, limit);
+      const last = page.lines.at(-1)?.sequence ?? 0;
+      return { ...page, next: page.lines.length === limit ? last + 1 : null };
+    },
+    unready: async () => {
+      const health = await key.health?.(HEALTH_AGE_MS_MAX);
+      const answers = await chain.view({ outpoints: [] }).then(() => true, isBitcoindError);
+      return [
+        ...(journal.paused() ? ["it is paused until its quorum resumes it"] : []),
+        ...(health?.kind === "unhealthy" ? [`${health.code}: ${health.message}`] : []),
+        ...(answers ? [] : ["its node does not answer"]),
+      ];
     },
     status: () => {
       const { claims, decisions } = journal.counts();
@@ -117,10 +161,18 @@ export async function openSigningRoom(
       };
     },
     close: async () => {
+      await heads?.close();
       await key.close();
       await closeRest();
     },
   };
+}
+
+function headKeyOf({ headKey, name }: Key): HeadKey {
+  if (headKey !== undefined) return headKey;
+  throw new ConfigError(
+    `audit_key is token, and ${name} has no audit key: npx ballast hsm init makes it`,
+  );
 }
 
 function card({ name, version, hash }: Policy) {
@@ -128,15 +180,29 @@ function card({ name, version, hash }: Policy) {
 }
 
 /** The chain, each look at which the law takes, too. */
-function observed(chain: Chain, law: Law): Chain {
+function observed(
+  chain: Chain,
+  { law, journal, log }: { readonly law: Law; readonly journal: Journal; readonly log: RoomLog },
+): Chain {
   return {
     ...chain,
     view: async (query) => {
       const view = await chain.view(query);
+      const { height } = journal.moment();
+      // A reorganisation ends no lower than it began: such a node is another, or was set back.
+      if (view.height < height) log("ALARM node set back", { height: view.height, before: height });
       law.observe(view);
       return view;
     },
   };
+}
+
+/** A probe that is older than this says nothing of now. */
+const HEALTH_AGE_MS_MAX = 10_000;
+
+function isBitcoindError(error: unknown): false {
+  if (error instanceof BitcoindError) return false;
+  throw error;
 }
 
 /** A node that is away holds up the delay, never the start. */

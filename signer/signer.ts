@@ -87,6 +87,25 @@ export interface InputSignature {
   readonly signature: Uint8Array;
 }
 
+/** Signs the heads of the decision log, and is no key of any vault. */
+export interface HeadKey {
+  /** 64 hex digits: x-only, BIP340. 66: a compressed point, ECDSA over secp256k1. */
+  readonly publicKey: string;
+  /** 64 bytes over 32: BIP340, or r || s with s in the lower half. */
+  readonly sign: (hash: Uint8Array) => Promise<Uint8Array>;
+}
+
+/** Whether a key can sign now, by a signature that was made and verified. */
+export type KeyHealth =
+  | { readonly kind: "healthy"; readonly probeMs: number }
+  | { readonly kind: "unhealthy"; readonly code: string; readonly message: string };
+
+/** The process that holds a token, for those who watch it. */
+export interface KeyProcess {
+  readonly starts: number;
+  readonly waiting: number;
+}
+
 /** What a device or token implements: it uses secrets, and decides nothing. */
 export interface Key {
   readonly name: string;
@@ -98,5 +117,10 @@ export interface Key {
   readonly provePossession: (account: string, text: string) => Promise<Uint8Array>;
   /** The account key of a label, made on first use: key information with origin. */
   readonly accountKey: (label: string) => Promise<string>;
+  /** No older than `maxAgeMs`. A key that has nothing to fail has none. */
+  readonly health?: (maxAgeMs: number) => Promise<KeyHealth>;
+  readonly process?: () => KeyProcess;
+  /** Where the token has such a key. */
+  readonly headKey?: HeadKey;
   readonly close: () => Promise<void>;
 }

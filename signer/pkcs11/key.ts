@@ -7,7 +7,7 @@ import { possessionHash, possessionKey } from "../../policies/possession.ts";
 import { chainCodeOf } from "../custody/key-file.ts";
 import { KeyError } from "../key-error.ts";
 import type { Key } from "../signer.ts";
-import type { Token } from "./token.ts";
+import type { Token, TokenHealth } from "./token.ts";
 import { TokenError } from "./token-error.ts";
 
 export interface TokenKeyOptions {
@@ -51,7 +51,24 @@ export function tokenKey({ token, network, name }: TokenKeyOptions): Key {
       // Each vault's key is a root of its own: its origin is its own fingerprint and no path.
       return `[${fingerprintOf(publicKey)}]${writeXpub({ publicKey, chainCode }, network)}`;
     },
+    health: freshHealth(token),
+    process: token.process,
+    ...(token.headKey !== null && { headKey: token.headKey }),
     close: () => token.close(),
+  };
+}
+
+/** A probe costs a signature: who asks often is told what the last one said, while it is young. */
+function freshHealth(token: Token): NonNullable<Key["health"]> {
+  let last: { readonly at: number; readonly health: Promise<TokenHealth> } | null = null;
+  return async (maxAgeMs) => {
+    const now = performance.now();
+    if (last === null || now - last.at > maxAgeMs) last = { at: now, health: token.health() };
+    const health = await last.health;
+    if (health.kind === "healthy") return { kind: "healthy", probeMs: health.probeMs };
+    // What is wrong may be over: the next who asks makes a probe of its own.
+    last = null;
+    return { kind: "unhealthy", code: health.code, message: health.message };
   };
 }
 

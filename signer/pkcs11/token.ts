@@ -12,6 +12,7 @@ import {
   type KeyHome,
   type TokenNetwork,
 } from "../custody/key-file.ts";
+import type { HeadKey } from "../signer.ts";
 import { damagedFile, type FolderFile, openKeyFolder, ownFolder } from "./key-folder.ts";
 import { type CustodyPlan, custodyPlan } from "./profile.ts";
 import { type ChildConfig, type ChildInfo, ITEMS_MAX, type Params } from "./protocol.ts";
@@ -42,6 +43,7 @@ export interface Token {
   readonly headKey: HeadKey | null;
   /** A real sign and verify with a key of no account. An unhealthy token is an answer. */
   health(): Promise<TokenHealth>;
+  process(): TokenProcess;
   info(): Promise<TokenInfo>;
   close(): Promise<void>;
 }
@@ -65,14 +67,6 @@ export interface TokenProcess {
   readonly pid: number | null;
   readonly starts: number;
   readonly waiting: number;
-}
-
-/** Signs the heads of the decision log. */
-export interface HeadKey {
-  /** Compressed, hex: ECDSA over secp256k1. */
-  readonly publicKey: string;
-  /** r || s, s in the lower half. */
-  readonly sign: (hash: Uint8Array) => Promise<Uint8Array>;
 }
 
 export interface TokenInfo extends Omit<ChildInfo, "ready"> {
@@ -209,6 +203,7 @@ export async function openToken(options: TokenOptions): Promise<Token> {
       return { ...rest, custody: plan.words };
     },
 
+    process: childProcess,
     close: () => supervisor.close(),
   };
 

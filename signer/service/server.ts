@@ -1,113 +1,83 @@
 /**
- * A signer behind HTTP on loopback, guarded by a shared secret. Who asks is checked before a byte
- * of the body is read; what is asked is judged by the guard alone.
+ * A signer behind mutual TLS. Who asks is its certificate, checked before a byte of a body is read;
+ * what is asked is judged by the guard alone.
  */
-import { timingSafeEqual } from "node:crypto";
-import { createServer, type Server } from "node:http";
+import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
-import { base64 } from "@scure/base";
+import type { TLSSocket } from "node:tls";
 import express, { type NextFunction, type Request, type Response } from "express";
-import { z } from "zod";
-import { PsbtFault } from "../../policies/bitcoin/psbt.ts";
-import { type EvidenceDocument, EvidenceError } from "../../policies/evidence.ts";
-import { IntentError } from "../../policies/intent.ts";
-import { CurveError } from "../curve.ts";
-import { KeyError } from "../key-error.ts";
-import type { Hears, Registers, Signer } from "../signer.ts";
-import { JsonError, parseStrictJson } from "./strict-json.ts";
-import {
-  accountBody,
-  BODY_BYTES_MAX,
-  noticeBody,
-  type Problem,
-  type SignerStatus,
-  signBody,
-  vaultBody,
-} from "./wire.ts";
+import { type Client, mayReach, type Route } from "./clients.ts";
+import { bad, ProblemError, problemOf, send, tooMany } from "./problem.ts";
+import { openBuckets, type Rate } from "./rate.ts";
+import { addRoutes, type RouteParts, routeOf } from "./routes.ts";
+import { parseStrictJson } from "./strict-json.ts";
+import { BODY_BYTES_MAX } from "./wire.ts";
 
-export interface SignerServerOptions {
-  readonly signer: Signer & Registers & Hears;
-  readonly status: () => SignerStatus;
-  /** At least 32 characters; known to the orchestrator and to nobody else. */
-  readonly secret: string;
+/** PEM texts. */
+export interface TlsIdentity {
+  /** Of the authority that signs the certificates of clients. */
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What may change while the server runs. */
+export interface Access {
+  readonly tls: TlsIdentity;
+  readonly clients: readonly Client[];
+  readonly rate: Rate;
+}
+
+export interface SignerServerOptions extends RouteParts {
+  readonly access: Access;
+  readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
-  readonly log: (event: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
 export interface SignerServer {
   readonly url: string;
+  /** Takes other certificates, clients and limits; requests under way go on. */
+  readonly change: (access: Access) => void;
   readonly close: () => Promise<void>;
 }
 
-/** This server speaks plain HTTP, so it listens where only this machine hears it. */
-const HOST = "127.0.0.1";
 /** A signature of 250 inputs is done by then. */
 const CLOSE_MS = 800;
 /** A request that takes longer to arrive than this is no orchestrator's. */
 const REQUEST_MS_MAX = 30_000;
-/** On loopback headers come at once; who sends half of them holds a connection no longer. */
+/** Headers come at once; who sends half of them holds a connection no longer. */
 const HEADERS_MS_MAX = 5_000;
-/** One orchestrator asks; the files and sockets of the signer itself must never run out. */
+const HANDSHAKE_MS_MAX = 5_000;
+/** The files and sockets of the signer itself must never run out. */
 const CONNECTIONS_MAX = 64;
 
 export async function serveSigner(options: SignerServerOptions): Promise<SignerServer> {
-  const { signer, status, secret, log } = options;
+  const { log } = options;
+  let { access } = options;
+  const buckets = openBuckets(() => access.rate);
   const app = express();
   app.disable("x-powered-by");
+  app.disable("etag");
 
-  app.get("/livez", (_request, response) => {
-    response.json({ alive: true });
-  });
   app.use((request, response, next) => {
-    if (knowsSecret(request.get("authorization"), secret)) return next();
-    problem(response, {
-      title: "Unauthorized",
-      status: 401,
-      code: "unauthorized",
-      detail: "this signer wants its shared secret as a bearer token",
-      retryable: false,
-    });
+    const client = clientOf(request, access.clients);
+    if (client === null) throw new ProblemError(unknownClient());
+    const route = routeOf(request.method, request.path);
+    if (route === null) throw new ProblemError(bad("not-found", WHAT_THERE_IS, 404));
+    if (!mayReach(client, route)) throw new ProblemError(notAllowed(client, route));
+    const wait = buckets.take(client.name, Date.now());
+    if (wait !== null) throw new ProblemError(tooMany(wait));
+    refuseBody(request);
+    response.locals["client"] = client;
+    next();
   });
   app.use(express.text({ limit: BODY_BYTES_MAX, type: "application/json" }));
   app.use((request, _response, next) => {
     if (typeof request.body === "string") request.body = parseStrictJson(request.body);
     next();
   });
-
-  app.get("/v1/status", (_request, response) => {
-    response.json(status());
-  });
-  app.post("/v1/sign", async (request, response) => {
-    const { intent, psbt, evidence } = signBody.parse(request.body);
-    const outcome = await signer.sign({
-      intent,
-      psbt,
-      ...(evidence !== undefined && { evidence: evidence as EvidenceDocument }),
-    });
-    const body =
-      outcome.kind === "signed" ? { ...outcome, psbt: base64.encode(outcome.psbt) } : outcome;
-    response.json(body);
-  });
-  app.post("/v1/accounts", async (request, response) => {
-    const { label } = accountBody.parse(request.body);
-    response.json({ key: await signer.accountKey(label) });
-  });
-  app.post("/v1/vaults", async (request, response) => {
-    response.json(await signer.registerVault(vaultBody.parse(request.body)));
-  });
-  app.post("/v1/notices", async (request, response) => {
-    response.json(await signer.tell(noticeBody.parse(request.body)));
-  });
-  app.use((_request, response) => {
-    problem(response, {
-      title: "Not Found",
-      status: 404,
-      code: "not-found",
-      detail: "a signer has /v1/sign, /v1/accounts, /v1/vaults, /v1/notices, /v1/status and /livez",
-      retryable: false,
-    });
-  });
+  addRoutes(app, options);
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
     const said = problemOf(error);
     if (said.status >= 500) {
@@ -115,17 +85,33 @@ export async function serveSigner(options: SignerServerOptions): Promise<SignerS
       const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
       log("request failed", { path: request.path, code: said.code, reason });
     }
-    problem(response, said);
+    // What was not read yet is not waited for.
+    if (!request.complete) response.set("Connection", "close");
+    send(response, said);
   });
 
-  const server = createServer({ connectionsCheckingInterval: 1_000 }, app);
+  const server = createServer(
+    {
+      ...access.tls,
+      requestCert: true,
+      rejectUnauthorized: true,
+      minVersion: "TLSv1.3",
+      handshakeTimeout: HANDSHAKE_MS_MAX,
+      connectionsCheckingInterval: 1_000,
+    },
+    app,
+  );
   server.requestTimeout = REQUEST_MS_MAX;
   server.headersTimeout = HEADERS_MS_MAX;
   server.maxConnections = CONNECTIONS_MAX;
-  await listen(server, options.port);
+  await listen(server, options);
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://${HOST}:${port}`,
+    url: `https://${options.host}:${port}`,
+    change(changed) {
+      server.setSecureContext({ ...changed.tls, minVersion: "TLSv1.3" });
+      access = changed;
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -136,53 +122,44 @@ export async function serveSigner(options: SignerServerOptions): Promise<SignerS
   };
 }
 
-function listen(server: Server, port: number): Promise<void> {
+function listen(server: Server, { host, port }: SignerServerOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, HOST, () => resolve());
+    server.listen(port, host, () => resolve());
   });
 }
 
-function knowsSecret(header: string | undefined, secret: string): boolean {
-  const given = new TextEncoder().encode(header ?? "");
-  const wanted = new TextEncoder().encode(`Bearer ${secret}`);
-  return given.length === wanted.length && timingSafeEqual(given, wanted);
+/** Fingerprints of open connections: the certificate of a connection never changes. */
+const fingerprints = new WeakMap<TLSSocket, string>();
+
+/** The client of this connection's certificate, as the list is now; TLS has checked the authority. */
+function clientOf(request: Request, clients: readonly Client[]): Client | null {
+  const socket = request.socket as TLSSocket;
+  if (!socket.authorized) return null;
+  const fingerprint =
+    fingerprints.get(socket) ??
+    (socket.getPeerCertificate().fingerprint256 ?? "").replaceAll(":", "").toLowerCase();
+  fingerprints.set(socket, fingerprint);
+  return clients.find(({ certificate }) => certificate === fingerprint) ?? null;
 }
 
-function problem(response: Response, body: Problem): void {
-  response.status(body.status).type("application/problem+json").json(body);
-}
-
-function problemOf(error: unknown): Problem {
-  if (error instanceof PsbtFault) return bad(error.code, error.message);
-  if (error instanceof IntentError) return bad("intent", error.message);
-  if (error instanceof EvidenceError) return bad("evidence", error.message);
-  if (error instanceof JsonError) return bad("body", error.message);
-  if (error instanceof z.ZodError) {
-    const [first] = error.issues;
-    return bad("body", `${first?.path.join(".") ?? ""}: ${first?.message ?? "has a wrong form"}`);
+/** Before a byte of it is read. */
+function refuseBody(request: Request): void {
+  if (request.method === "GET") return;
+  if (!request.is("application/json")) {
+    throw new ProblemError(bad("body", "the body must be application/json", 415));
   }
-  if (error instanceof KeyError && error.code === "unknown-account") {
-    return { ...bad("unknown-account", "this signer has no account of that name"), status: 404 };
+  if (Number(request.get("content-length") ?? 0) > BODY_BYTES_MAX) {
+    throw new ProblemError(bad("body", `the body has more than ${BODY_BYTES_MAX} bytes`, 413));
   }
-  if (error instanceof KeyError) return broken(`key-${error.code}`, error.message, error.passing);
-  if (error instanceof CurveError) return broken("curve", error.message, true);
-  const status = bodyParserStatus(error);
-  if (status !== null) return { ...bad("body", "the body is too large or no JSON"), status };
-  return broken("internal", "the signer failed; its log says more", false);
 }
 
-function bad(code: string, detail: string): Problem {
-  return { title: "Bad Request", status: 400, code, detail, retryable: false };
+const WHAT_THERE_IS = "see /openapi.json for what a signer can be asked";
+
+function unknownClient() {
+  return bad("unknown-client", "this signer does not know this certificate", 403);
 }
 
-function broken(code: string, detail: string, retryable: boolean): Problem {
-  const status = retryable ? 503 : 500;
-  return { title: "The signer could not do it", status, code, detail, retryable };
-}
-
-/** Express's body parser throws errors with a client status; everything else is ours. */
-function bodyParserStatus(error: unknown): number | null {
-  const status = error instanceof Error && "status" in error ? error.status : null;
-  return typeof status === "number" && status >= 400 && status < 500 ? status : null;
+function notAllowed({ name, role }: Client, route: Route) {
+  return bad("not-allowed", `${name} is ${role}, which may not reach ${route}`, 403);
 }

@@ -42,6 +42,22 @@ export const noticeBody = z.strictObject({
   signature: z.string().max(130),
 });
 
+/** What a client calls a request. */
+export const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+const number = (max: number, otherwise: number) =>
+  z
+    .string()
+    .regex(/^[0-9]{1,9}$/)
+    .transform(Number)
+    .pipe(z.int().min(1).max(max))
+    .default(otherwise);
+/** A page of the decision log. */
+export const auditQuery = z.strictObject({
+  from: number(999_999_999, 1),
+  limit: number(1_000, 200),
+});
+
 const rule = z.enum(ruleIds as [(typeof ruleIds)[number], ...(typeof ruleIds)[number][]]);
 const violation = z.strictObject({
   rule,
@@ -66,6 +82,14 @@ export const noticeAnswer = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.enum(["refused", "held"]), reasons: z.array(z.string()) }),
 ]);
 
+const policyWithDocument = policy.extend({ document: z.unknown() });
+/** The law, for whoever wants to read it. */
+export const policyAnswer = z.strictObject({
+  inForce: policyWithDocument,
+  announced: policyWithDocument.exactOptional(),
+});
+export type PolicyAnswer = z.output<typeof policyAnswer>;
+
 /** What a signer says of itself on its status endpoint. */
 export const statusAnswer = z.strictObject({
   name: z.string(),
@@ -82,6 +106,37 @@ export const statusAnswer = z.strictObject({
 });
 export type SignerStatus = z.output<typeof statusAnswer>;
 
+export const aliveAnswer = z.strictObject({ alive: z.literal(true) });
+export const readyAnswer = z.strictObject({ ready: z.boolean(), reasons: z.array(z.string()) });
+
+/** What came of a request. */
+export const requestAnswer = z.strictObject({
+  id: z.string().regex(REQUEST_ID),
+  /** `unknown`: the signer's process ended meanwhile; ask again with the same request. */
+  state: z.enum(["working", "unknown", "signed", "refused", "held", "failed"]),
+  intent: z.string(),
+  askedAt: z.iso.datetime(),
+  answeredAt: z.iso.datetime().nullable(),
+  violations: z.array(violation),
+  /** Code of the fault, where it failed. */
+  code: z.string().nullable(),
+});
+
+/** A page of the decision log. */
+export const auditAnswer = z.strictObject({
+  lines: z.array(z.strictObject({ sequence: z.int(), record: z.string(), link: z.string() })),
+  heads: z.array(
+    z.strictObject({
+      sequence: z.int(),
+      link: z.string(),
+      key: z.string(),
+      signature: z.string(),
+    }),
+  ),
+  /** Where the next page begins; null at the end. */
+  next: z.int().nullable(),
+});
+
 /** RFC 9457. */
 export const problemBody = z.object({
   title: z.string(),
@@ -89,5 +144,9 @@ export const problemBody = z.object({
   code: z.string(),
   detail: z.string(),
   retryable: z.boolean(),
+  /** When asking again may help. */
+  retry_after_seconds: z.int().exactOptional(),
+  /** The rule that stands against it, where it is one. */
+  rule: z.string().exactOptional(),
 });
 export type Problem = z.output<typeof problemBody>;

@@ -14,7 +14,6 @@ import type { IntentDocument } from "../../policies/intent.ts";
 import { openCurvePool } from "../../signer/curve.ts";
 import { KeyError } from "../../signer/key-error.ts";
 import { openRemoteSigner } from "../../signer/service/remote.ts";
-import { serveSigner } from "../../signer/service/server.ts";
 import type { Hears, Registers, Signer } from "../../signer/signer.ts";
 import { userSecret, wordOf } from "../support/proofs.ts";
 import {
@@ -27,20 +26,23 @@ import {
   signedBytes,
 } from "../support/signer-room.ts";
 import { honest, USER_VAULT } from "../support/spend.ts";
+import { serveRoom, tlsOf } from "../support/tls-door.ts";
 
 interface Opened {
   readonly signer: Signer & Registers & Hears;
   readonly close: () => Promise<void>;
 }
 
-const SECRET = "a secret of thirty-two characters";
 const WAYS: Readonly<Record<string, (room: SignerRoom) => Promise<Opened>>> = {
   "in this process": async ({ signer }) => ({ signer, close: async () => undefined }),
-  "behind its server": async ({ signer, status }) => {
-    const options = { signer, status, secret: SECRET, port: 0, log: () => undefined };
-    const server = await serveSigner(options);
-    const remote = await openRemoteSigner({ url: server.url, secret: SECRET });
-    return { signer: remote, close: server.close };
+  "behind its server": async (room) => {
+    const server = await serveRoom(room);
+    const remote = await openRemoteSigner({ url: server.url, tls: tlsOf("orchestrator") });
+    const close = async () => {
+      remote.close();
+      await server.close();
+    };
+    return { signer: remote, close };
   },
 };
 

@@ -13,7 +13,7 @@ format: ballast/orchestrator@1
 network: regtest
 store: /tmp/ballast.sqlite
 node: { url: "http://127.0.0.1:18443", cookie: /tmp/.cookie }
-signer: { url: "http://127.0.0.1:7001", secret: /tmp/signer.secret }
+signer: { url: "https://127.0.0.1:7001", tls: { ca: /tmp/ca.pem, cert: /tmp/o.pem, key: /tmp/o.key } }
 token: /tmp/api.token
 fees: { sat_per_vbyte_min: 1.5, sat_per_vbyte_max: 200 }
 `;

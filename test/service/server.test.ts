@@ -1,9 +1,10 @@
-/** The signer's door: who knocks without the secret, and what comes through with it. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+/** The signer's door: who knocks without a certificate that it knows, and what comes through with one. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect } from "node:tls";
 import { gzipSync } from "node:zlib";
 import { base64 } from "@scure/base";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -12,7 +13,7 @@ import { openCurvePool } from "../../signer/curve.ts";
 import type { GuardParts } from "../../signer/guard.ts";
 import { KeyError } from "../../signer/key-error.ts";
 import { openRemoteSigner } from "../../signer/service/remote.ts";
-import { type SignerServer, serveSigner } from "../../signer/service/server.ts";
+import type { SignerServer, SignerServerOptions } from "../../signer/service/server.ts";
 import { BODY_BYTES_MAX, problemBody } from "../../signer/service/wire.ts";
 import {
   faultOf,
@@ -23,9 +24,17 @@ import {
   type SignerRoom,
 } from "../support/signer-room.ts";
 import { honest, USER_VAULT } from "../support/spend.ts";
+import {
+  ACCESS,
+  type AskOptions,
+  ask,
+  CLIENTS,
+  FOREIGN,
+  serveRoom,
+  tlsOf,
+  type Who,
+} from "../support/tls-door.ts";
 
-const SECRET = "correct horse battery staple and more";
-const BEARER = { authorization: `Bearer ${SECRET}` };
 const JSON_TYPE = { "content-type": "application/json" };
 const SPEND = honest();
 const SIGN = { intent: requestOf(SPEND).intent, psbt: base64.encode(SPEND.bytes) };
@@ -56,8 +65,13 @@ async function serve(bend?: (parts: GuardParts) => GuardParts): Promise<void> {
     bend: (parts) => ({ ...(bend?.(parts) ?? parts), log: note }),
   });
   room.chain.show(SPEND);
-  const { signer, status } = room;
-  server = await serveSigner({ signer, status, secret: SECRET, port: 0, log: note });
+  server = await serveRoom(room, { log: note });
+}
+
+/** The same room behind another door. */
+async function reopen(options: Partial<SignerServerOptions>): Promise<void> {
+  await server.close();
+  server = await serveRoom(room, options);
 }
 
 async function reserve(bend: (parts: GuardParts) => GuardParts): Promise<void> {
@@ -66,14 +80,17 @@ async function reserve(bend: (parts: GuardParts) => GuardParts): Promise<void> {
   await serve(bend);
 }
 
-function post(path: string, body: unknown, headers: Record<string, string> = BEARER) {
+function post(path: string, body: unknown, options: AskOptions = {}) {
   const text = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
-  return fetch(`${server.url}${path}`, {
+  return ask(`${server.url}${path}`, {
+    ...options,
     method: "POST",
-    headers: { ...JSON_TYPE, ...headers },
-    body: text as string,
+    headers: { ...JSON_TYPE, ...options.headers },
+    body: text,
   });
 }
+
+const get = (path: string, as: Who = "orchestrator") => ask(`${server.url}${path}`, { as });
 
 /** The answer is RFC 9457's and says the same in its status line and in its body. */
 async function problemOf(response: Response) {
@@ -89,61 +106,247 @@ const noTrace = () => {
   expect(room.journal.counts()).toEqual({ claims: 0, answers: 0, decisions: 0 });
 };
 
-describe("without the secret", () => {
-  it.each([
-    ["nothing", {}],
-    ["another", { authorization: `Bearer ${SECRET.toUpperCase()}` }],
-    ["its beginning", { authorization: `Bearer ${SECRET.slice(0, -1)}` }],
-    ["more than it", { authorization: `Bearer ${SECRET}x` }],
-    ["another scheme", { authorization: `Basic ${SECRET}` }],
-    ["a bare secret", { authorization: SECRET }],
-    ["a lower-case scheme", { authorization: `bearer ${SECRET}` }],
-    ["nothing behind the scheme", { authorization: "Bearer " }],
-  ])("but %s, every path is 401", async (_, headers) => {
-    for (const path of ["/v1/sign", "/v1/accounts", "/v1/vaults", "/v1/status", "/nowhere"]) {
-      const response = await post(path, SIGN, headers as Record<string, string>);
-      expect(await problemOf(response)).toEqual({
-        status: 401,
-        code: "unauthorized",
-        retryable: false,
-      });
+const PATHS = [
+  ["POST", "/v1/sign", "orchestrator"],
+  ["POST", "/v1/accounts", "orchestrator"],
+  ["POST", "/v1/vaults", "orchestrator"],
+  ["POST", "/v1/notices", "orchestrator"],
+  ["GET", "/v1/requests/x", "orchestrator"],
+  ["GET", "/v1/policy", "orchestrator auditor"],
+  ["GET", "/v1/audit", "auditor"],
+  ["GET", "/v1/status", "orchestrator auditor monitor"],
+  ["GET", "/readyz", "monitor"],
+  ["GET", "/metrics", "monitor"],
+] as const;
+
+describe("without a certificate that it knows", () => {
+  const { ca } = tlsOf("orchestrator");
+
+  it("nobody gets as far as a request", async () => {
+    for (const tls of [{ ca }, { ...foreign(), ca }]) {
+      await expect(ask(`${server.url}/livez`, { tls })).rejects.toThrow();
     }
     noTrace();
   });
 
-  it("only /livez answers, and says nothing but that it lives", async () => {
-    const response = await fetch(`${server.url}/livez`);
-    expect([response.status, await response.json()]).toEqual([200, { alive: true }]);
-    expect(response.headers.get("x-powered-by")).toBeNull();
+  it("nor with an older TLS", async () => {
+    const tls = { ...tlsOf("orchestrator"), maxVersion: "TLSv1.2" } as const;
+    await expect(ask(`${server.url}/livez`, { tls })).rejects.toThrow(/protocol version|alert/i);
+  });
+
+  it.each(PATHS)("%s %s is 403 to whom the authority alone knows", async (method, path) => {
+    const body = method === "POST" ? { body: JSON.stringify(SIGN), headers: JSON_TYPE } : {};
+    const response = await ask(`${server.url}${path}`, { method, as: "stranger", ...body });
+    expect(await problemOf(response)).toMatchObject({ status: 403, code: "unknown-client" });
+    noTrace();
+  });
+
+  it("a remote signer does not open, and says why", async () => {
+    const opening = openRemoteSigner({ url: server.url, tls: tlsOf("stranger") });
+    expect(await faultOf(opening)).toMatchObject({
+      name: "RemoteSignerError",
+      code: "unknown-client",
+      passing: false,
+    });
   });
 
   it("the answer comes before a byte of the body was sent", async () => {
-    const said = await speak(`POST /v1/sign HTTP/1.1\r\nhost: x\r\ncontent-length: 10485760\r\n`);
-    expect(said).toMatch(/^HTTP\/1\.1 401 /);
+    const head = `POST /v1/sign HTTP/1.1\r\nhost: x\r\ncontent-length: 10485760\r\n`;
+    expect(await speak("stranger", head)).toMatch(/^HTTP\/1\.1 403 /);
   });
 
   it("10 MB are not kept: the server answers, and serves the next", async () => {
     const before = process.memoryUsage().arrayBuffers;
-    const said = await speak(
-      `POST /v1/sign HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10485760\r\n`,
-      10 * 1024 * 1024,
-    );
-    expect(said).toMatch(/^HTTP\/1\.1 401 /);
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * 1024 * 1024);
+    const head = `POST /v1/sign HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10485760\r\n`;
+    const said = await speak("stranger", head, 10 * 1024 * 1024);
+    expect(said).toMatch(/^HTTP\/1\.1 403 /);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(12 * 1024 * 1024);
     expect((await post("/v1/sign", SIGN)).status).toBe(200);
-  });
-
-  it("a remote signer does not open, and says why", async () => {
-    const opening = openRemoteSigner({ url: server.url, secret: "wrong" });
-    expect(await faultOf(opening)).toMatchObject({
-      name: "RemoteSignerError",
-      code: "unauthorized",
-      passing: false,
-    });
   });
 });
 
-describe("with the secret", () => {
+describe("a client's role", () => {
+  it.each(PATHS)("%s %s is for %s alone", async (method, path, roles) => {
+    for (const who of ["orchestrator", "auditor", "monitor"] as const) {
+      const body = method === "POST" ? { body: "{}", headers: JSON_TYPE } : {};
+      const response = await ask(`${server.url}${path}`, { method, as: who, ...body });
+      if (roles.split(" ").includes(who)) expect(response.status).not.toBe(403);
+      else expect(await problemOf(response)).toMatchObject({ status: 403, code: "not-allowed" });
+    }
+    noTrace();
+  });
+
+  it("gives no signature of a purpose that is not named for it", async () => {
+    const others = CLIENTS.map((each) => ({
+      ...each,
+      purposes: each.purposes.filter((purpose) => purpose !== SIGN.intent.purpose),
+    }));
+    server.change({ ...ACCESS, clients: others });
+    expect(await problemOf(await post("/v1/sign", SIGN))).toMatchObject({
+      status: 403,
+      code: "not-allowed",
+    });
+    noTrace();
+  });
+
+  it("ends when the client is taken off the list, on an open connection, too", async () => {
+    const remote = await openRemoteSigner({ url: server.url, tls: tlsOf("orchestrator") });
+    server.change({ ...ACCESS, clients: CLIENTS.filter(({ name }) => name !== "orchestrator") });
+    expect(await faultOf(remote.sign(requestOf(SPEND)))).toMatchObject({ code: "unknown-client" });
+    server.change(ACCESS);
+    expect((await remote.sign(requestOf(SPEND))).kind).toBe("signed");
+    remote.close();
+  });
+
+  it("lives and says what there is to ask for, whoever it is", async () => {
+    for (const who of ["orchestrator", "auditor", "monitor"] as const) {
+      const response = await get("/livez", who);
+      expect([response.status, await response.json()]).toEqual([200, { alive: true }]);
+      expect(response.headers.get("x-powered-by")).toBeNull();
+      expect((await get("/openapi.json", who)).status).toBe(200);
+    }
+  });
+});
+
+describe("limits, before a body is read", () => {
+  it("a client that asks too often waits, and no other one does", async () => {
+    server.change({ ...ACCESS, rate: { per_second: 1, burst: 3 } });
+    for (let n = 0; n < 3; n += 1) expect((await get("/livez")).status).toBe(200);
+    const response = await post("/v1/sign", SIGN);
+    expect(response.headers.get("retry-after")).toBe("1");
+    const problem = problemBody.parse(await response.json());
+    expect(problem).toMatchObject({ status: 429, code: "rate", retryable: true });
+    expect(problem.retry_after_seconds).toBe(1);
+    expect((await get("/livez", "monitor")).status).toBe(200);
+    noTrace();
+  });
+
+  it("a body that says it is too long is not waited for", async () => {
+    const head = (bytes: number) =>
+      `POST /v1/sign HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${bytes}\r\n`;
+    expect(await speak("orchestrator", head(BODY_BYTES_MAX + 1))).toMatch(/^HTTP\/1\.1 413 /);
+    const most = await speak("orchestrator", head(BODY_BYTES_MAX), BODY_BYTES_MAX);
+    expect(most).toMatch(/^HTTP\/1\.1 400 /);
+  });
+});
+
+describe("an Idempotency-Key", () => {
+  const named = (key: string) => ({ headers: { "idempotency-key": key } });
+
+  it("gets the same bytes again, and tells what came of it", async () => {
+    const first = await post("/v1/sign", SIGN, named("spend-1"));
+    expect(first.headers.get("request-id")).toBe("spend-1");
+    const bytes = await first.text();
+    // The same request, written otherwise.
+    const again = JSON.stringify({ psbt: SIGN.psbt, intent: SIGN.intent }, null, 2);
+    expect(await (await post("/v1/sign", again, named("spend-1"))).text()).toBe(bytes);
+    expect(room.key.signed()).toBe(1);
+    expect(await (await get("/v1/requests/spend-1")).json()).toMatchObject({
+      ...{ id: "spend-1", state: "signed", violations: [], code: null },
+    });
+  });
+
+  it("stands for one request: with another one it is a conflict", async () => {
+    await post("/v1/sign", SIGN, named("spend-1"));
+    const other = honest({ coins: [{ branch: 0, index: 9 }] });
+    room.chain.show(other);
+    const body = { intent: requestOf(other).intent, psbt: base64.encode(other.bytes) };
+    const response = await post("/v1/sign", body, named("spend-1"));
+    expect(await problemOf(response)).toMatchObject({ status: 422, code: "idempotency-conflict" });
+    expect(room.journal.counts()).toMatchObject({ claims: 1 });
+    expect((await post("/v1/sign", body, named("spend-2"))).status).toBe(200);
+  });
+
+  it("of a refusal tells the rules", async () => {
+    const psbt = base64.encode(honest({ signed: [] }).bytes);
+    const response = await post("/v1/sign", { ...SIGN, psbt }, named("unsigned"));
+    const { violations } = (await response.json()) as { violations: unknown };
+    expect(await (await get("/v1/requests/unsigned")).json()).toMatchObject({
+      ...{ state: "refused", violations },
+    });
+  });
+
+  it("is its client's own, and nothing is known of one that was never asked", async () => {
+    expect(await problemOf(await get("/v1/requests/never"))).toMatchObject({ status: 404 });
+  });
+
+  it("may be left out: the request's own fingerprint names it", async () => {
+    const id = (await post("/v1/sign", SIGN)).headers.get("request-id") ?? "";
+    expect(id).toMatch(/^[0-9a-f]{64}$/);
+    expect(await (await get(`/v1/requests/${id}`)).json()).toMatchObject({ state: "signed" });
+  });
+
+  it.each([
+    ["a", true],
+    ["A-z_0".padEnd(64, "9"), true],
+    ["x".repeat(65), false],
+    ["a b", false],
+    ["ä", false],
+    ["a/b", false],
+  ])("%j is one: %s", async (key, good) => {
+    const response = await post("/v1/sign", SIGN, named(encodeURI(key) === key ? key : "a b"));
+    if (good) expect(response.status).toBe(200);
+    else expect(await problemOf(response)).toMatchObject({ status: 400, code: "idempotency-key" });
+  });
+
+  it("of a request that failed says so, until it is asked again", async () => {
+    let away = true;
+    await reserve((parts) => ({
+      ...parts,
+      key: {
+        ...parts.key,
+        sign: (approval) =>
+          away
+            ? Promise.reject(new KeyError("unavailable", "unplugged", { passing: true }))
+            : parts.key.sign(approval),
+      },
+    }));
+    expect((await post("/v1/sign", SIGN, named("away"))).status).toBe(503);
+    expect(await (await get("/v1/requests/away")).json()).toMatchObject({
+      ...{ state: "failed", code: "key-unavailable" },
+    });
+    away = false;
+    expect((await post("/v1/sign", SIGN, named("away"))).status).toBe(200);
+    expect(await (await get("/v1/requests/away")).json()).toMatchObject({ state: "signed" });
+  });
+});
+
+describe("what it tells", () => {
+  it("of its readiness: yes, and why not", async () => {
+    const ready = await get("/readyz", "monitor");
+    expect([ready.status, await ready.json()]).toEqual([200, { ready: true, reasons: [] }]);
+    room.journal.pause();
+    const not = await get("/readyz", "monitor");
+    expect([not.status, await not.json()]).toEqual([
+      503,
+      { ready: false, reasons: ["it is paused"] },
+    ]);
+  });
+
+  it("of what happened: counts, refusals by rule, stages, and alarms at zero", async () => {
+    await post("/v1/sign", SIGN);
+    await post("/v1/sign", { ...SIGN, psbt: base64.encode(honest({ signed: [] }).bytes) });
+    const text = await (await get("/metrics", "monitor")).text();
+    expect(text).toContain('signer_requests_total{result="approved"} 1');
+    expect(text).toContain('signer_requests_total{result="refused"} 1');
+    expect(text).toMatch(/signer_refusals_total\{rule="user-signs-first"\} 1/);
+    for (const alarm of ["conflict", "unverified-signature", "rollback"]) {
+      expect(text).toContain(`signer_alarms_total{alarm="${alarm}"} 0`);
+    }
+  });
+
+  it("of its decisions, a page at a time", async () => {
+    await post("/v1/sign", SIGN);
+    await post("/v1/sign", { ...SIGN, psbt: base64.encode(honest({ signed: [] }).bytes) });
+    const page = await (await get("/v1/audit?from=2&limit=1", "auditor")).json();
+    expect(page).toMatchObject({ lines: [{ sequence: 2 }], heads: [] });
+    for (const query of ["from=0", "limit=1001", "from=x", "from=1&more=1", "from=1&from=2"]) {
+      expect((await get(`/v1/audit?${query}`, "auditor")).status).toBe(400);
+    }
+  });
+});
+
+describe("what is asked", () => {
   it.each([
     ["/", "GET"],
     ["/v1", "GET"],
@@ -153,7 +356,7 @@ describe("with the secret", () => {
     ["/v1/status", "DELETE"],
     ["/v1/../v1/statu", "GET"],
   ])("%s by %s is not found", async (path, method) => {
-    const response = await fetch(`${server.url}${path}`, { method, headers: BEARER });
+    const response = await ask(`${server.url}${path}`, { method });
     expect(await problemOf(response)).toMatchObject({ status: 404, code: "not-found" });
   });
 
@@ -170,7 +373,7 @@ describe("with the secret", () => {
     ["null", () => "null", {}, 400],
     ["a list", () => "[]", {}, 400],
     ["nothing", () => "", {}, 400],
-    ["of another type", () => JSON.stringify(SIGN), { "content-type": "text/plain" }, 400],
+    ["of another type", () => JSON.stringify(SIGN), { "content-type": "text/plain" }, 415],
     [
       "in another alphabet",
       () => JSON.stringify(SIGN),
@@ -184,10 +387,7 @@ describe("with the secret", () => {
       400,
     ],
   ])("a body %s is refused", async (_, body, headers, status) => {
-    const response = await post("/v1/sign", body(), { ...BEARER, ...headers } as Record<
-      string,
-      string
-    >);
+    const response = await post("/v1/sign", body(), { headers: headers as Record<string, string> });
     expect(await problemOf(response)).toEqual({ status, code: "body", retryable: false });
     noTrace();
   });
@@ -271,10 +471,10 @@ describe("with the secret", () => {
   });
 
   it("its status says whom one talks to, and nothing secret", async () => {
-    const response = await fetch(`${server.url}/v1/status`, { headers: BEARER });
+    const response = await get("/v1/status");
     const text = await response.text();
     expect(JSON.parse(text)).toMatchObject({ role: "lsp", paused: false, vaults: 1 });
-    expect(text).not.toContain(SECRET);
+    expect(text).not.toContain("PRIVATE KEY");
   });
 });
 
@@ -319,7 +519,7 @@ it("logs no secret, no proof and no PSBT, whatever was asked", async () => {
     await post("/v1/sign", { ...SIGN, psbt: base64.encode(spend.bytes) });
   }
   await post("/v1/sign", { ...SIGN, psbt: SIGN.psbt.slice(0, 100) });
-  await post("/v1/sign", SIGN, { authorization: "Bearer guess" });
+  await post("/v1/sign", SIGN, { as: "stranger" });
   const registration = registrationOf(USER_VAULT);
   await post("/v1/vaults", registration);
   room.chain.gone = true;
@@ -336,7 +536,7 @@ it("logs no secret, no proof and no PSBT, whatever was asked", async () => {
   const lines = JSON.stringify([...log, ...room.log]);
   const lspSecret = USER_VAULT.parties.get("lsp")?.account.privateKey ?? new Uint8Array(0);
   for (const secret of [
-    SECRET,
+    "PRIVATE KEY",
     "cHNidP8",
     "70736274ff",
     SIGN.psbt.slice(200, 240),
@@ -352,9 +552,9 @@ describe("closing", () => {
   /** Ctrl-C must not wait for the slowest client: headers may take a minute, a body five. */
   it("does not wait for a client that never ends its request", async () => {
     const { hostname, port } = new URL(server.url);
-    const socket = connect(Number(port), hostname);
+    const socket = connect({ host: hostname, port: Number(port), ...tlsOf("orchestrator") });
     await new Promise((resolve) => socket.write("POST /v1/sign HTTP/1.1\r\nhost", resolve));
-    await fetch(`${server.url}/livez`);
+    await get("/livez");
     const closing = server.close().then(() => "closed");
     const waited = new Promise((resolve) => setTimeout(resolve, 1_000, "waiting"));
     try {
@@ -368,25 +568,18 @@ describe("closing", () => {
 
 describe("the remote signer", () => {
   it("is told by a fault that nobody answers, and that this may pass", async () => {
-    const remote = await openRemoteSigner({ url: server.url, secret: SECRET });
+    const remote = await openRemoteSigner({ url: server.url, tls: tlsOf("orchestrator") });
     await server.close();
     const fault = await faultOf(remote.sign(requestOf(SPEND)));
     expect(fault).toMatchObject({ name: "RemoteSignerError", code: "unreachable", passing: true });
-    const reopened = await serveSigner({
-      signer: room.signer,
-      status: room.status,
-      secret: SECRET,
-      port: Number(new URL(server.url).port),
-      log: () => undefined,
-    });
-    server = reopened;
+    await reopen({ port: Number(new URL(server.url).port) });
     expect((await remote.sign(requestOf(SPEND))).kind).toBe("signed");
   });
 
   /** Whether it signed is not known; only who asks again with the same request learns it. */
   it("is told that a broken answer may pass", async () => {
     const status = JSON.stringify(room.status());
-    const dying = createServer((request, response) => {
+    const dying = createServer(ACCESS.tls, (request, response) => {
       if (request.url === "/v1/status") return void response.end(status);
       response.writeHead(200, { "content-type": "application/json", "content-length": "5000" });
       response.write('{"kind":"signed","psbt":"', () => response.destroy());
@@ -394,7 +587,10 @@ describe("the remote signer", () => {
     await new Promise<void>((resolve) => dying.listen(0, "127.0.0.1", resolve));
     const { port } = dying.address() as AddressInfo;
     try {
-      const remote = await openRemoteSigner({ url: `http://127.0.0.1:${port}`, secret: SECRET });
+      const remote = await openRemoteSigner({
+        url: `https://127.0.0.1:${port}`,
+        tls: tlsOf("orchestrator"),
+      });
       expect(await faultOf(remote.sign(requestOf(SPEND)))).toMatchObject({ passing: true });
     } finally {
       dying.closeAllConnections();
@@ -413,20 +609,24 @@ describe("the remote signer", () => {
         },
       },
     }));
-    const remote = await openRemoteSigner({ url: server.url, secret: SECRET, timeoutMs: 150 });
+    const remote = await openRemoteSigner({
+      url: server.url,
+      tls: tlsOf("orchestrator"),
+      timeoutMs: 150,
+    });
     expect(await faultOf(remote.sign(requestOf(SPEND)))).toMatchObject({ passing: true });
     // What was asked went on, and its answer waits for the next who asks.
-    const patient = await openRemoteSigner({ url: server.url, secret: SECRET });
+    const patient = await openRemoteSigner({ url: server.url, tls: tlsOf("orchestrator") });
     expect((await patient.sign(requestOf(SPEND))).kind).toBe("signed");
     expect(room.journal.counts()).toMatchObject({ claims: 1, answers: 1 });
   });
 });
 
 /** Sends a request head, then `bodyBytes` of junk, by hand; returns what the server says. */
-function speak(head: string, bodyBytes = 0): Promise<string> {
+function speak(who: Who, head: string, bodyBytes = 0): Promise<string> {
   const { hostname, port } = new URL(server.url);
   return new Promise((resolve, reject) => {
-    const socket = connect(Number(port), hostname);
+    const socket = connect({ host: hostname, port: Number(port), ...tlsOf(who) });
     let said = "";
     const done = () => {
       socket.destroy();
@@ -451,4 +651,10 @@ function speak(head: string, bodyBytes = 0): Promise<string> {
     socket.on("drain", send);
     socket.write(`${head}\r\n`, () => send());
   });
+}
+
+/** A client whose certificate another authority has signed. */
+function foreign() {
+  const { cert = "", key = "" } = FOREIGN.clients["orchestrator"] ?? {};
+  return { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
 }

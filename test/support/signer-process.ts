@@ -6,6 +6,7 @@ import { type Service, startService } from "../../scripts/service.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import { openRemoteSigner, type RemoteSigner } from "../../signer/service/remote.ts";
 import { lspKeyFile } from "./signer-room.ts";
+import { ACCESS, CERTIFICATES, CLIENTS, tlsOf } from "./tls-door.ts";
 
 export interface SignerProcess {
   readonly remote: RemoteSigner;
@@ -34,7 +35,6 @@ export async function startSigner(options: {
   const journal = join(folder, "journal.db");
   const mirror = join(folder, "high-water.json");
   createJournal({ file: journal, network: "regtest", role: "lsp", mirror });
-  const secret = "five and twenty ways to rob a signer";
   const config = {
     format: "ballast/signer@1",
     name: "lsp",
@@ -44,13 +44,16 @@ export async function startSigner(options: {
     audit_key: write("audit.key", AUDIT_SECRET),
     key: `software:${lspKeyFile(folder)}`,
     node: { url: node.url, cookie: node.cookieFile },
-    secret: write("secret", secret),
+    tls: { ca: CERTIFICATES.ca, cert: CERTIFICATES.server.cert, key: CERTIFICATES.server.key },
+    clients: CLIENTS,
+    rate: ACCESS.rate,
+    requests: join(folder, "requests.db"),
   };
   const service: Service = await startService({
     name: "the signer",
     command: [MAIN, "--config", write("signer.json", JSON.stringify(config)), "--with-parent"],
     log: join(folder, "signer.log"),
   });
-  const remote = await openRemoteSigner({ url: service.url, secret });
+  const remote = await openRemoteSigner({ url: service.url, tls: tlsOf("orchestrator") });
   return { remote, journal, mirror, pid: service.pid, stop: service.stop };
 }
