@@ -5,7 +5,7 @@ import { AuditFileError, readAuditFile } from "../signer/audit-file.ts";
 import { InputError, readTextFile, withInput } from "./input.ts";
 
 interface VerifyOptions {
-  readonly key?: string;
+  readonly key?: readonly string[];
   readonly head?: string;
   readonly json?: boolean;
 }
@@ -17,7 +17,11 @@ export function addAudit(program: Command): void {
     .command("verify")
     .description("find the first record that was edited, deleted, moved, cut off or forked")
     .argument("<file>", "the log, format ballast/audit@1; - is standard input")
-    .option("--key <hex>", "x-only key that signs the heads: a head of another key is a forgery")
+    .option(
+      "--key <hex>",
+      "key that signs the heads, x-only (BIP340) or compressed (ECDSA): a head of another key is a forgery; repeated where the key was replaced, the oldest first",
+      (key: string, before: readonly string[] = []) => [...before, key],
+    )
     .option("--head <sequence:link>", "a head kept elsewhere, which the log must still contain")
     .option("--json", "machine-readable output")
     .addHelpText("after", "\nExit: 0 intact, 3 broken, 2 not a log.")
@@ -35,16 +39,17 @@ function verify(file: string, options: VerifyOptions): number {
   return finding.kind === "intact" ? 0 : 3;
 }
 
-function trustOf({ key, head }: VerifyOptions): AuditTrust {
-  if (key !== undefined && !/^[0-9a-f]{64}$/.test(key)) {
-    throw new InputError("audit", "--key is not 64 hex digits");
+function trustOf({ key: keys = [], head }: VerifyOptions): AuditTrust {
+  if (!keys.every((key) => /^(?:[0-9a-f]{64}|0[23][0-9a-f]{64})$/.test(key))) {
+    throw new InputError("audit", "--key is not 64 hex digits, nor 66 that begin with 02 or 03");
   }
-  if (head === undefined) return { key: key ?? null };
+  const trust = { key: keys.at(-1) ?? null, earlier: keys.slice(0, -1) };
+  if (head === undefined) return trust;
   const [, sequence, link] = /^([0-9]{1,15}):([0-9a-f]{64})$/.exec(head) ?? [];
   if (sequence === undefined || link === undefined) {
     throw new InputError("audit", "--head is not SEQUENCE:LINK");
   }
-  return { key: key ?? null, anchor: { sequence: Number(sequence), link } };
+  return { ...trust, anchor: { sequence: Number(sequence), link } };
 }
 
 function read(file: string) {

@@ -7,6 +7,7 @@ import * as ecc from "tiny-secp256k1";
 import { fromHex, hex, taggedHash } from "../policies/bitcoin/hash.ts";
 import { verifies } from "../policies/bitcoin/schnorr.ts";
 import type { Violation } from "../policies/decide.ts";
+import type { HeadKey } from "./signer.ts";
 
 export interface AuditRecord {
   /** Milliseconds by the journal's monotone clock. */
@@ -54,15 +55,53 @@ function linkOf(before: string, text: string): string {
   return hex(taggedHash("ballast/audit@1", new TextEncoder().encode(`${before}\n${text}`)));
 }
 
+/** A place in the chain: the number of a record, and its link. */
+export type ChainPlace = Pick<AuditHead, "sequence" | "link">;
+
 /** What the signature of a head is over. */
-export function headHash({ sequence, link }: Pick<AuditHead, "sequence" | "link">): Uint8Array {
+function headHash({ sequence, link }: ChainPlace): Uint8Array {
   return taggedHash("ballast/audit-head@1", new TextEncoder().encode(`${sequence}\n${link}`));
 }
 
-/** Signs the head of the chain with a secret of 32 bytes that is no key of any vault. */
-export function signHead(secret: Uint8Array, at: Pick<AuditHead, "sequence" | "link">): AuditHead {
-  const key = hex(ecc.xOnlyPointFromScalar(secret));
-  return { ...at, key, signature: hex(ecc.signSchnorr(headHash(at), secret)) };
+/** The head as the key answers it; `isSigned` says whether it is one. */
+export async function signHead(key: HeadKey, { sequence, link }: ChainPlace): Promise<AuditHead> {
+  const signature = hex(await key.sign(headHash({ sequence, link })));
+  return { sequence, link, key: key.publicKey, signature };
+}
+
+/** A key in memory: 32 bytes that are no key of any vault. */
+export function softwareHeadKey(secret: Uint8Array): HeadKey {
+  return {
+    publicKey: hex(ecc.xOnlyPointFromScalar(secret)),
+    sign: async (hash) => ecc.signSchnorr(hash, secret),
+  };
+}
+
+/** Whether the head is signed by the key that it names. */
+export function isSigned(head: AuditHead): boolean {
+  if (!/^[0-9a-f]{128}$/.test(head.signature)) return false;
+  const [message, signature] = [headHash(head), fromHex(head.signature)];
+  if (/^[0-9a-f]{64}$/.test(head.key)) {
+    return verifies({ message, xOnly: fromHex(head.key), signature });
+  }
+  if (!/^0[23][0-9a-f]{64}$/.test(head.key)) return false;
+  return verifiesEcdsa({ message, publicKey: fromHex(head.key), signature });
+}
+
+interface EcdsaCheck {
+  readonly message: Uint8Array;
+  readonly publicKey: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+/** Strict: of the two values of s only the lower one is a signature. */
+function verifiesEcdsa({ message, publicKey, signature }: EcdsaCheck): boolean {
+  try {
+    return ecc.verify(message, publicKey, signature, true);
+  } catch {
+    // No point of the curve, or r or s out of range: the library throws.
+    return false;
+  }
 }
 
 export interface AuditLog {
@@ -78,8 +117,10 @@ export type AuditFinding =
 export interface AuditTrust {
   /** The key that signs the heads, in hex; null takes no head for proof. */
   readonly key: string | null;
+  /** Keys that signed them before, in order: one that was followed by another signs no more. */
+  readonly earlier?: readonly string[];
   /** A head that was kept elsewhere: the log must still contain it. */
-  readonly anchor?: Pick<AuditHead, "sequence" | "link"> | null;
+  readonly anchor?: ChainPlace | null;
 }
 
 /** Finds the first record that is not what was written; needs nothing but the log itself. */
@@ -87,22 +128,13 @@ export function verifyAudit({ lines, heads }: AuditLog, trust: AuditTrust): Audi
   const anchor = trust.anchor ?? null;
   return (
     brokenChain(lines) ??
-    [...heads]
-      .sort(bySequence)
-      .reduce<AuditFinding | null>(
-        (found, head) => found ?? forgedHead(head, trust.key) ?? notThere(head, lines),
-        null,
-      ) ??
+    brokenHead({ lines, heads }, trust) ??
     (anchor === null ? null : notThere(anchor, lines)) ?? {
       kind: "intact",
       records: lines.length,
       head: lines.at(-1)?.link ?? null,
     }
   );
-}
-
-function bySequence(a: AuditHead, b: AuditHead): number {
-  return a.sequence - b.sequence;
 }
 
 function broken(sequence: number, detail: string): AuditFinding {
@@ -123,14 +155,25 @@ function brokenChain(lines: readonly AuditLine[]): AuditFinding | null {
   return null;
 }
 
-function forgedHead(head: AuditHead, key: string | null): AuditFinding | null {
-  return trusted(head, key)
-    ? null
-    : broken(head.sequence, `the head after record ${head.sequence} is not signed by the key`);
+function brokenHead({ lines, heads }: AuditLog, trust: AuditTrust): AuditFinding | null {
+  const keys = trust.key === null ? null : [...(trust.earlier ?? []), trust.key];
+  let turn = 0;
+  for (const head of heads.toSorted((a, b) => a.sequence - b.sequence)) {
+    if (keys !== null) {
+      turn = keys.indexOf(head.key, turn);
+      if (turn < 0 || !isSigned(head)) {
+        const detail = `the head after record ${head.sequence} is not signed by the key`;
+        return broken(head.sequence, detail);
+      }
+    }
+    const gone = notThere(head, lines);
+    if (gone !== null) return gone;
+  }
+  return null;
 }
 
 function notThere(
-  { sequence, link }: Pick<AuditHead, "sequence" | "link">,
+  { sequence, link }: ChainPlace,
   lines: readonly AuditLine[],
 ): AuditFinding | null {
   if (sequence > lines.length) {
@@ -140,23 +183,4 @@ function notThere(
   return (lines[sequence - 1]?.link ?? GENESIS) === link
     ? null
     : broken(sequence, `record ${sequence} is of another chain than the head's`);
-}
-
-function trusted(head: AuditHead, key: string | null): boolean {
-  if (key === null) return true;
-  if (head.key !== key || !/^[0-9a-f]{128}$/.test(head.signature)) return false;
-  const signature = fromHex(head.signature);
-  if (key.length === 64)
-    return verifies({ message: headHash(head), xOnly: fromHex(key), signature });
-  return /^0[23][0-9a-f]{64}$/.test(key) && verifiesEcdsa(headHash(head), fromHex(key), signature);
-}
-
-/** Strict: of the two values of s only the lower one is a signature. */
-function verifiesEcdsa(hash: Uint8Array, point: Uint8Array, signature: Uint8Array): boolean {
-  try {
-    return ecc.verify(hash, point, signature, true);
-  } catch {
-    // No point of the curve, or r or s out of range: the library throws.
-    return false;
-  }
 }

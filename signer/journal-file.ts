@@ -11,8 +11,6 @@ export interface JournalOptions {
   readonly role: Role;
   /** A file in another place that remembers how far this journal has come; see mirror.ts. */
   readonly mirror?: string;
-  /** Secret of 32 bytes that signs the heads of the decision log; no key of any vault. */
-  readonly auditKey?: Uint8Array;
 }
 
 export class JournalError extends Error {

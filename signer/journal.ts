@@ -13,14 +13,7 @@ import {
   type LastAccount,
   nextClock,
 } from "../policies/history.ts";
-import {
-  type AuditHead,
-  type AuditLog,
-  type AuditRecord,
-  GENESIS,
-  nextLink,
-  signHead,
-} from "./audit.ts";
+import { type AuditHead, type AuditLog, type AuditRecord, GENESIS, nextLink } from "./audit.ts";
 import { openCommits } from "./commits.ts";
 import { claimWriter } from "./journal-claims.ts";
 import { JournalError, type JournalOptions, openJournalFile } from "./journal-file.ts";
@@ -119,9 +112,6 @@ export interface JournalCounts {
 
 const SIGNATURE_BYTES = 64;
 
-/** A forger of the log can rewrite at most so many decisions without the key of the heads. */
-const DECISIONS_PER_HEAD = 16;
-
 export function openJournal(options: JournalOptions): Journal {
   const { file } = options;
   const db = openJournalFile(options);
@@ -169,7 +159,7 @@ export function openJournal(options: JournalOptions): Journal {
     pageHeads: db.prepare<[number, number], HeadRow>(
       "SELECT * FROM heads WHERE sequence >= ? AND sequence < ? ORDER BY sequence",
     ),
-    insertHead: db.prepare("INSERT INTO heads VALUES (?, ?, ?, ?)"),
+    insertHead: db.prepare("INSERT INTO heads VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"),
     insertDecision: db.prepare("INSERT INTO decisions (record, link) VALUES (?, ?)"),
     counts: db.prepare<[], { claims: bigint; answers: bigint; decisions: bigint }>(
       `SELECT (SELECT count(*) FROM claims) AS claims, (SELECT count(*) FROM answers) AS answers,
@@ -214,10 +204,6 @@ export function openJournal(options: JournalOptions): Journal {
       };
       const { text, link } = nextLink(statements.head.get()?.link ?? null, record);
       const sequence = Number(statements.insertDecision.run(text, link).lastInsertRowid);
-      if (options.auditKey !== undefined && sequence % DECISIONS_PER_HEAD === 0) {
-        const head = signHead(options.auditKey, { sequence, link });
-        statements.insertHead.run(head.sequence, head.link, head.key, head.signature);
-      }
       return { decision, mark: { sequence, link } };
     },
   );

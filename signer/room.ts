@@ -2,6 +2,7 @@
 import type { Network } from "../policies/bitcoin/network.ts";
 import type { Policy } from "../policies/document/policy.ts";
 import { readSignedPolicy } from "../policies/document/signed-policy.ts";
+import { softwareHeadKey } from "./audit.ts";
 import { ConfigError, readAuditKey, readDocument, type SignerConfig } from "./config.ts";
 import { openCurvePool } from "./curve.ts";
 import { type GuardParts, guard } from "./guard.ts";
@@ -66,7 +67,6 @@ export async function openSigningRoom(
     network,
     role,
     ...(mirror !== undefined && { mirror }),
-    ...(auditKey !== undefined && auditKey !== "token" && { auditKey: readAuditKey(auditKey) }),
   });
   const curve = openCurvePool();
   const closeRest = async () => {
@@ -89,7 +89,8 @@ export async function openSigningRoom(
     if (law.announced() !== null) await firstLook(law, node, log);
     key = await openKey(config.key, { network, curve, env: config.token_environment, log });
     opened = key;
-    if (auditKey === "token") heads = openHeads({ journal, key: headKeyOf(key), log });
+    const headKey = headKeyOf(key, auditKey);
+    if (headKey !== null) heads = openHeads({ journal, key: headKey, log });
   } catch (error) {
     await opened?.close();
     await closeRest();
@@ -102,7 +103,7 @@ export async function openSigningRoom(
       return law.inForce();
     },
     key,
-    journal,
+    journal: heads?.journal ?? journal,
     vaults,
     chain: observed(node, { law, journal, log }),
     curve,
@@ -168,7 +169,10 @@ export async function openSigningRoom(
   };
 }
 
-function headKeyOf({ headKey, name }: Key): HeadKey {
+/** Null where none is configured: the log is a chain then, and nobody attests it. */
+function headKeyOf({ headKey, name }: Key, configured: string | undefined): HeadKey | null {
+  if (configured === undefined) return null;
+  if (configured !== "token") return softwareHeadKey(readAuditKey(configured));
   if (headKey !== undefined) return headKey;
   throw new ConfigError(
     `audit_key is token, and ${name} has no audit key: npx ballast hsm init makes it`,

@@ -72,7 +72,16 @@ async function judging(): Promise<Signer> {
     () => journal.close(),
   );
   return guard({
-    ...{ name: "bench", policy, key, journal, vaults, chain: prepared.chain, curve, now },
+    ...{
+      name: "bench",
+      policy,
+      key,
+      journal: heads?.journal ?? journal,
+      vaults,
+      chain: prepared.chain,
+      curve,
+      now,
+    },
     log: () => undefined,
     stage: metrics.stage,
   });

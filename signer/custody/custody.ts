@@ -2,10 +2,11 @@
  * How a token keeps account keys and signs with them: one interface, a file for each way. It runs in
  * the child process. Nothing falls back from one way to another.
  */
-import type { Cryptoki, TokenDescription } from "../pkcs11/cryptoki.ts";
+import type { Cryptoki, KeyHandle, TokenDescription } from "../pkcs11/cryptoki.ts";
 import type { ChildConfig } from "../pkcs11/protocol.ts";
 import type { SessionPool } from "../pkcs11/session-pool.ts";
 import type { KeyFile } from "./key-file.ts";
+import type { SealedEngine } from "./sealed.ts";
 
 /** A token that is logged in. */
 export interface TokenAccess {
@@ -26,6 +27,8 @@ export interface Custody {
    * chooses the even-Y key; it is no Taproot output tweak.
    */
   sign(item: SignItem): Promise<Uint8Array>;
+  /** What copies of keys are made with; a token that keeps its keys itself gives none. */
+  readonly sealed?: { readonly engine: SealedEngine; readonly kek: KeyHandle };
 }
 
 export interface SignItem {

@@ -9,7 +9,7 @@ import type { Cryptoki, KeyHandle, SessionHandle } from "../pkcs11/cryptoki.ts";
 import { TokenError } from "../pkcs11/token-error.ts";
 import type { TokenAccess } from "./custody.ts";
 import { bindingBytes, chainCodeOf, IV_BYTES, KEY_BYTES, TAG_BYTES } from "./key-file.ts";
-import { FIRST_EPOCH, type SealedEngine, type SealedItem, sealedKey } from "./sealed.ts";
+import { FIRST_EPOCH, oaepOf, type SealedEngine, type SealedItem, sealedKey } from "./sealed.ts";
 
 export function javascriptEngine(access: TokenAccess, kek: KeyHandle): SealedEngine {
   const { cryptoki, config, pool } = access;
@@ -42,6 +42,36 @@ export function javascriptEngine(access: TokenAccess, kek: KeyHandle): SealedEng
           secret.fill(0);
         }
       }),
+
+    async move(session, { from, to, point, ciphertext }) {
+      const secret = await cryptoki.decrypt({
+        session,
+        key: from.key,
+        mechanism: from.kind === "gcm" ? from : { kind: "oaep", hash: oaepOf(config) },
+        data: ciphertext,
+        bytes: KEY_BYTES,
+      });
+      try {
+        const own = pointFromScalar(secret, true);
+        if (own === null || hex(own) !== hex(point)) {
+          throw new TokenError("key-file-damaged", "it opens to another key than it names");
+        }
+        const fresh = randomBytes(IV_BYTES);
+        const { output, iv } = await cryptoki.encrypt({
+          session,
+          key: to.key,
+          mechanism:
+            to.kind === "gcm"
+              ? { kind: "gcm", iv: fresh, aad: to.aad }
+              : { kind: "oaep", hash: oaepOf(config) },
+          data: secret,
+          bytes: to.kind === "gcm" ? KEY_BYTES + TAG_BYTES : to.bytes,
+        });
+        return { iv: iv ?? new Uint8Array(0), ciphertext: output };
+      } finally {
+        secret.fill(0);
+      }
+    },
 
     async sign({ file, tweak, message }: SealedItem) {
       const secret = await pool.use((session) =>

@@ -15,12 +15,13 @@ import {
   KEY_BYTES,
   TAG_BYTES,
 } from "./key-file.ts";
-import { FIRST_EPOCH, type SealedEngine, sealedKey } from "./sealed.ts";
+import { FIRST_EPOCH, oaepOf, type SealedEngine, sealedKey } from "./sealed.ts";
 
 /** The module's one mechanism; what its parameter says: see signer/module/README.md. */
 export const SEALED_MECHANISM = 0x8b340340;
 const SIGN = Uint8Array.of(1);
 const MAKE = Uint8Array.of(2);
+const MOVE = Uint8Array.of(3);
 const POINT_BYTES = 33;
 const SIGNATURE_BYTES = 64;
 
@@ -34,11 +35,10 @@ export function moduleEngine(access: TokenAccess, kek: KeyHandle): SealedEngine 
       pool.use(async (session) => {
         const { network } = config;
         const { prefix, suffix } = bindingAround({ network, label, epoch: FIRST_EPOCH });
-        const length = Uint8Array.of(prefix.length >> 8, prefix.length & 0xff);
         const { output } = await cryptoki.encrypt({
           session,
           key: kek,
-          mechanism: mechanism(concat([MAKE, length, prefix, suffix])),
+          mechanism: mechanism(concat([MAKE, length(prefix), prefix, suffix])),
           data: randomBytes(KEY_BYTES),
           bytes: POINT_BYTES + IV_BYTES + KEY_BYTES + TAG_BYTES,
         });
@@ -51,6 +51,29 @@ export function moduleEngine(access: TokenAccess, kek: KeyHandle): SealedEngine 
           ciphertext: hex(output.subarray(POINT_BYTES + IV_BYTES)),
         });
       }),
+
+    async move(session, { from, to, point, ciphertext }) {
+      const oaep = oaepOf(config) === "sha1" ? 2 : 3;
+      const kinds = [from.kind === "gcm" ? 1 : oaep, to.kind === "gcm" ? 1 : oaep];
+      const toAad = to.kind === "gcm" ? to.aad : new Uint8Array(0);
+      const fromAad = from.kind === "gcm" ? from.aad : new Uint8Array(0);
+      const { output } = await cryptoki.encrypt({
+        session,
+        key: to.key,
+        mechanism: mechanism(
+          concat([
+            ...[MOVE, Uint8Array.from(kinds), handleBytes(from.key), point],
+            ...[length(toAad), toAad, length(fromAad), fromAad],
+            from.kind === "gcm" ? from.iv : new Uint8Array(0),
+            ciphertext,
+          ]),
+        ),
+        data: new Uint8Array(KEY_BYTES),
+        bytes: to.kind === "gcm" ? IV_BYTES + KEY_BYTES + TAG_BYTES : to.bytes,
+      });
+      if (to.kind === "oaep") return { iv: new Uint8Array(0), ciphertext: output };
+      return { iv: output.subarray(0, IV_BYTES), ciphertext: output.subarray(IV_BYTES) };
+    },
 
     sign: ({ file, tweak, message }) =>
       pool.use((session) =>
@@ -72,4 +95,16 @@ export function moduleEngine(access: TokenAccess, kek: KeyHandle): SealedEngine 
         }),
       ),
   };
+}
+
+/** Two bytes, big-endian. */
+function length(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.of(bytes.length >> 8, bytes.length & 0xff);
+}
+
+/** Eight bytes, big-endian; pkcs11js gives a handle as the CK_ULONG of this machine. */
+function handleBytes({ key }: KeyHandle): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, key.readBigUInt64LE());
+  return bytes;
 }

@@ -3,7 +3,12 @@
  * the token, for one signature each. Two engines do the opening: `sealed-javascript.ts` and
  * `sealed-module.ts`.
  */
-import { CryptokiError, type KeyHandle } from "../pkcs11/cryptoki.ts";
+import {
+  CryptokiError,
+  type KeyHandle,
+  type OaepHash,
+  type SessionHandle,
+} from "../pkcs11/cryptoki.ts";
 import { TokenError } from "../pkcs11/token-error.ts";
 import type { CustodyKind, SignItem, TokenAccess } from "./custody.ts";
 import { SEALED_FORMAT, type SealedKey } from "./key-file.ts";
@@ -17,6 +22,30 @@ export interface SealedItem extends SignItem {
 export interface SealedEngine {
   seal(label: string): Promise<SealedKey>;
   sign(item: SealedItem): Promise<Uint8Array>;
+  /** Opens a sealed key, checks whose it is, and seals it for another key. */
+  move(session: SessionHandle, what: Move): Promise<Moved>;
+}
+
+export type Seal =
+  | { readonly kind: "gcm"; readonly key: KeyHandle; readonly aad: Uint8Array }
+  | { readonly kind: "oaep"; readonly key: KeyHandle };
+
+export interface Move {
+  readonly from:
+    | (Extract<Seal, { kind: "gcm" }> & { readonly iv: Uint8Array })
+    | Extract<Seal, { kind: "oaep" }>;
+  readonly to:
+    | Extract<Seal, { kind: "gcm" }>
+    | (Extract<Seal, { kind: "oaep" }> & { readonly bytes: number });
+  /** The account's public key, compressed. */
+  readonly point: Uint8Array;
+  readonly ciphertext: Uint8Array;
+}
+
+export interface Moved {
+  /** Empty where the target has none. */
+  readonly iv: Uint8Array;
+  readonly ciphertext: Uint8Array;
 }
 
 export function sealedCustody(
@@ -46,7 +75,7 @@ export function sealedCustody(
           throw new TokenError("key-file-damaged", detail, { cause: error });
         }
       }
-      return { probe, make: (label) => engine.seal(label), sign };
+      return { probe, make: (label) => engine.seal(label), sign, sealed: { engine, kek: kek.key } };
     },
 
     async init({ cryptoki, pool, config }) {
@@ -75,3 +104,9 @@ export function sealedKey(
 }
 
 export const FIRST_EPOCH = 1;
+
+/** The hash of the OAEP that this kind of token does. */
+export function oaepOf({ custody }: TokenAccess["config"]): OaepHash {
+  if (custody.kind === "sealed") return custody.oaep;
+  throw new TokenError("protocol", "copies are of sealed keys");
+}

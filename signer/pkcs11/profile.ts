@@ -84,7 +84,7 @@ export function custodyPlan(uri: Pkcs11Uri, network: TokenNetwork): CustodyPlan 
   const rest = { manufacturer: profile.manufacturer, operationMs: profile.limits.operation_ms };
   if (uri.mode === "sealed") {
     if (profile.sealed === null) throw refuse("does not seal: its tokens lack AES-GCM");
-    return { ...rest, ...sealedPlan(uri, network) };
+    return { ...rest, ...sealedPlan(uri, network, profile.sealed.oaep) };
   }
   if (profile.native === null) throw refuse("has no BIP340 mechanism: mode native is not for it");
   if (profile.native.parameter !== "tweak32") {
@@ -97,6 +97,7 @@ export function custodyPlan(uri: Pkcs11Uri, network: TokenNetwork): CustodyPlan 
 function sealedPlan(
   { openedBy }: Pkcs11Uri,
   network: TokenNetwork,
+  oaep: "sha1" | "sha256",
 ): Pick<CustodyPlan, "custody" | "words"> {
   const built = existsSync(SEALED_MODULE);
   if (openedBy === "module" && !built) {
@@ -105,7 +106,7 @@ function sealedPlan(
   }
   if (openedBy !== "javascript" && built) {
     return {
-      custody: { kind: "sealed", module: SEALED_MODULE },
+      custody: { kind: "sealed", module: SEALED_MODULE, oaep },
       words: "HSM-sealed, software-signed by the module",
     };
   }
@@ -115,7 +116,7 @@ function sealedPlan(
     throw new TokenError("module-unusable", `the sealed module is not built: ${advice}`);
   }
   return {
-    custody: { kind: "sealed", module: null },
+    custody: { kind: "sealed", module: null, oaep },
     words: "HSM-sealed, software-signed in JavaScript",
   };
 }

@@ -23,7 +23,11 @@ export const childConfigSchema = z.strictObject({
   modulePath: z.string(),
   custody: z.discriminatedUnion("kind", [
     /** `module`: the path of the sealed module, or null where JavaScript opens the keys. */
-    z.strictObject({ kind: z.literal("sealed"), module: z.string().nullable() }),
+    z.strictObject({
+      kind: z.literal("sealed"),
+      module: z.string().nullable(),
+      oaep: z.enum(["sha1", "sha256"]),
+    }),
     z.strictObject({ kind: z.literal("native"), mechanism: z.int().positive() }),
   ]),
   /** Of the profile: what the token's manufacturer begins with. */

@@ -263,7 +263,7 @@ describeNode("the signer's own process, robbed over HTTP", (node) => {
     const key = hex(schnorr.getPublicKey(fromHex(AUDIT_SECRET)));
     const finding = verifyAudit(log, { key, anchor: readMirror(signer.mirror) });
     expect(finding).toMatchObject({ kind: "intact", records: decisions });
-    expect(log.heads).toHaveLength(Math.floor(decisions / 16));
+    expect(log.heads.at(-1)?.sequence).toBe(decisions);
   });
 });
 

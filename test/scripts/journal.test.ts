@@ -9,18 +9,25 @@ import { hex, sha256 } from "../../policies/bitcoin/hash.ts";
 import { textHash } from "../../policies/bitcoin/message.ts";
 import { u32 } from "../../policies/bitcoin/wire.ts";
 import { decide } from "../../policies/decide.ts";
+import { signHead, softwareHeadKey } from "../../signer/audit.ts";
 import { openJournal } from "../../signer/journal.ts";
 import { createJournal } from "../../signer/journal-file.ts";
+import type { HeadKey } from "../../signer/signer.ts";
 import { victimClaim } from "../support/journal-claims.ts";
 import { honest, POLICY } from "../support/spend.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SECRETS = [1, 2].map((n) => sha256(u32(n)));
+const FILE_KEY = softwareHeadKey(sha256(u32(3)));
+const TOKEN_KEY: HeadKey = {
+  publicKey: hex(ecc.pointFromScalar(sha256(u32(4)), true) ?? new Uint8Array()),
+  sign: async (hash) => ecc.sign(hash, sha256(u32(4))),
+};
 let folder = "";
 const file = (name: string) => join(folder, name);
 const at = () => ({ file: file("journal.db"), network: "regtest", role: "lsp" }) as const;
 
-beforeAll(() => {
+beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "ballast-journal-"));
   createJournal(at());
   const people = SECRETS.map((secret, i) => ({
@@ -31,9 +38,15 @@ beforeAll(() => {
     file("policy.json"),
     JSON.stringify({ ...POLICY, quorum: { approvals: 2, people } }),
   );
-  const journal = openJournal({ ...at(), auditKey: SECRETS[0] ?? new Uint8Array() });
+  const journal = openJournal(at());
   const approved = decide(honest().case);
-  for (let n = 0; n < 20; n += 1) journal.claim(victimClaim(n), () => approved);
+  for (let n = 0; n < 20; n += 1) {
+    journal.claim(victimClaim(n), () => approved);
+    const place = journal.unattested();
+    // The key was in a file at first, and is one of a token since.
+    const key = n < 16 ? FILE_KEY : TOKEN_KEY;
+    if ((n === 15 || n === 19) && place !== null) journal.attest(await signHead(key, place));
+  }
   journal.close();
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -52,10 +65,16 @@ describe("ballast audit verify", () => {
   it("finds the log of a journal intact, with its heads, and an edit in it", () => {
     const log = journal("audit").out;
     writeFileSync(file("log"), log);
-    const key = hex(ecc.xOnlyPointFromScalar(SECRETS[0] ?? new Uint8Array()));
-    expect(ballast("audit", "verify", file("log"), "--key", key)).toMatchObject({
-      code: 0,
-      out: "intact: 20 records, 1 signed heads\n",
+    const [old, young] = [FILE_KEY, TOKEN_KEY].map(({ publicKey }) => ["--key", publicKey]);
+    expect(ballast("audit", "verify", ...(old ?? []), ...(young ?? []), file("log"))).toMatchObject(
+      {
+        code: 0,
+        out: "intact: 20 records, 2 signed heads\n",
+      },
+    );
+    expect(ballast("audit", "verify", file("log"), ...(young ?? []))).toMatchObject({
+      code: 3,
+      out: expect.stringContaining("broken at record 16"),
     });
     writeFileSync(file("bent"), log.replace("approved", "refused"));
     const bent = ballast("audit", "verify", file("bent"), "--json");
@@ -67,6 +86,8 @@ describe("ballast audit verify", () => {
     writeFileSync(file("none"), "hello\n");
     expect(ballast("audit", "verify", file("none")).code).toBe(2);
     expect(ballast("audit", "verify", file("log"), "--head", "1").code).toBe(2);
+    const wrong = `04${FILE_KEY.publicKey}`;
+    expect(ballast("audit", "verify", file("log"), "--key", wrong).code).toBe(2);
     expect(ballast("audit", "verify", file("missing")).code).toBe(2);
   });
 });

@@ -1,24 +1,43 @@
+import { p256 } from "@noble/curves/nist.js";
 import * as ecc from "tiny-secp256k1";
 import { describe, expect, it } from "vitest";
-import { hex, sha256 } from "../../policies/bitcoin/hash.ts";
+import { fromHex, hex, sha256 } from "../../policies/bitcoin/hash.ts";
 import { u32 } from "../../policies/bitcoin/wire.ts";
 import {
   type AuditHead,
   type AuditLine,
   type AuditLog,
+  isSigned,
   nextLink,
   signHead,
+  softwareHeadKey,
   verifyAudit,
 } from "../../signer/audit.ts";
 import { AuditFileError, readAuditFile, writeAuditFile } from "../../signer/audit-file.ts";
+import type { HeadKey } from "../../signer/signer.ts";
 
 const SECRET = sha256(u32(7));
+/** Of secp256k1. */
+const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+const OTHER_SECRET = sha256(u32(8));
 const KEY = hex(ecc.xOnlyPointFromScalar(SECRET));
-const LOG = logOf(12, "first");
+const LOG = await logOf(12, "first");
 const trust = { key: KEY };
 
+/** As a token signs: ECDSA, r || s with s in the lower half. */
+function ecdsaKey(secret: Uint8Array): HeadKey {
+  return {
+    publicKey: hex(ecc.pointFromScalar(secret, true) ?? new Uint8Array()),
+    sign: async (hash) => ecc.sign(hash, secret),
+  };
+}
+
 /** Records with a head after every fourth. */
-function logOf(count: number, intent: string, secret = SECRET): AuditLog {
+async function logOf(
+  count: number,
+  intent: string,
+  keyOf: (sequence: number) => HeadKey = () => softwareHeadKey(SECRET),
+): Promise<AuditLog> {
   const lines: AuditLine[] = [];
   const heads: AuditHead[] = [];
   for (let sequence = 1; sequence <= count; sequence += 1) {
@@ -32,7 +51,7 @@ function logOf(count: number, intent: string, secret = SECRET): AuditLog {
       violations: [{ rule: "tx-version", detail: 'a\nline "break" \u001b[31m' }],
     });
     lines.push({ sequence, record: text, link });
-    if (sequence % 4 === 0) heads.push(signHead(secret, { sequence, link }));
+    if (sequence % 4 === 0) heads.push(await signHead(keyOf(sequence), { sequence, link }));
   }
   return { lines, heads };
 }
@@ -106,16 +125,16 @@ describe("an audit log", () => {
     expect(verifyAudit(LOG, { ...trust, anchor })).toMatchObject({ kind: "intact" });
   });
 
-  it("shows a chain made anew under the old heads", () => {
-    const forked = logOf(12, "second");
+  it("shows a chain made anew under the old heads", async () => {
+    const forked = await logOf(12, "second");
     expect(verifyAudit({ ...forked, heads: LOG.heads }, trust)).toMatchObject({
       kind: "broken",
       sequence: 4,
     });
   });
 
-  it("shows a chain made anew with heads of another key, or none of the key's", () => {
-    const forked = logOf(12, "second", sha256(u32(8)));
+  it("shows a chain made anew with heads of another key, or none of the key's", async () => {
+    const forked = await logOf(12, "second", () => softwareHeadKey(OTHER_SECRET));
     expect(verifyAudit(forked, trust)).toMatchObject({ kind: "broken", sequence: 4 });
     const claimed = forked.heads.map((head) => ({ ...head, key: KEY }));
     expect(verifyAudit({ ...forked, heads: claimed }, trust)).toMatchObject({ kind: "broken" });
@@ -134,3 +153,90 @@ describe("an audit log", () => {
     expect(() => readAuditFile(text)).toThrow(AuditFileError);
   });
 });
+
+describe("a head signed by ECDSA", async () => {
+  const key = ecdsaKey(SECRET);
+  const log = await logOf(8, "by a token", () => key);
+  const [honest] = log.heads;
+  if (honest === undefined) throw new Error("no head");
+  const signature = fromHex(honest.signature);
+  const bent = (i: number) => hex(signature.map((byte, at) => (at === i ? byte ^ 1 : byte)));
+  const [r, s] = [honest.signature.slice(0, 64), honest.signature.slice(64)];
+  const highS = (ORDER - BigInt(`0x${s}`)).toString(16).padStart(64, "0");
+
+  it("verifies under its key, also read from its file, and under no other", () => {
+    const again = readAuditFile(writeAuditFile(log));
+    expect(again).toEqual(log);
+    expect(verifyAudit(again, { key: key.publicKey })).toMatchObject({ kind: "intact" });
+    const otherKey = ecdsaKey(OTHER_SECRET).publicKey;
+    expect(verifyAudit(log, { key: otherKey })).toMatchObject({ kind: "broken", sequence: 4 });
+    // The same secret, signing the other way.
+    expect(verifyAudit(log, { key: KEY })).toMatchObject({ kind: "broken", sequence: 4 });
+  });
+
+  it.each<readonly [string, Partial<AuditHead>]>([
+    ["a bit of r", { signature: bent(0) }],
+    ["a bit of s", { signature: bent(63) }],
+    ["the higher s of the same signature", { signature: r + highS }],
+    ["r as zero", { signature: "00".repeat(32) + s }],
+    ["s as zero", { signature: `${r}${"00".repeat(32)}` }],
+    ["r as the order", { signature: ORDER.toString(16) + s }],
+    ["a byte too few", { signature: honest.signature.slice(2) }],
+    ["a byte too many", { signature: `${honest.signature}00` }],
+    ["no signature", { signature: "" }],
+    ["capitals", { signature: honest.signature.toUpperCase() }],
+    ["another sequence", { sequence: 5 }],
+    ["another link", { link: "11".repeat(32) }],
+    ["the other point of this x", { key: flipped(key.publicKey) }],
+    ["a point of another curve", { key: `02${"ff".repeat(32)}` }],
+    ["an x that is on no curve", { key: `02${"00".repeat(31)}05` }],
+    ["its key uncompressed", { key: hex(ecc.pointFromScalar(SECRET, false) ?? signature) }],
+    ["its key with a prefix of another kind", { key: `05${key.publicKey.slice(2)}` }],
+    ["its key without a prefix", { key: key.publicKey.slice(2) }],
+    ["its key a digit short", { key: key.publicKey.slice(1) }],
+    ["no key", { key: "" }],
+  ])("is none with %s", (_, bend) => {
+    expect(isSigned(honest)).toBe(true);
+    expect(isSigned({ ...honest, ...bend })).toBe(false);
+  });
+
+  it("whose key is of P-256 is none", () => {
+    const foreign = p256.getPublicKey(SECRET, true);
+    expect(isSigned({ ...honest, key: hex(foreign) })).toBe(false);
+  });
+
+  it.each([
+    ["65 digits", { key: `0${KEY}` }],
+    ["66 digits without a point's prefix", { key: `04${KEY}` }],
+    ["a signature of 63 bytes", { signature: honest.signature.slice(2) }],
+    ["a signature of 65 bytes", { signature: `${honest.signature}00` }],
+  ])("is not read from a file with %s", (_, bend) => {
+    const text = writeAuditFile({ lines: [], heads: [{ ...honest, ...bend }] });
+    expect(() => readAuditFile(text)).toThrow(AuditFileError);
+  });
+});
+
+describe("the heads of a log whose key was replaced", async () => {
+  const [old, young] = [softwareHeadKey(SECRET), ecdsaKey(OTHER_SECRET)];
+  const both = { key: young.publicKey, earlier: [old.publicKey] };
+  const log = await logOf(16, "replaced", (sequence) => (sequence <= 8 ? old : young));
+
+  it("verify under both, in their order, and under neither alone", () => {
+    expect(verifyAudit(log, both)).toMatchObject({ kind: "intact" });
+    expect(verifyAudit(log, { key: young.publicKey })).toMatchObject({ sequence: 4 });
+    expect(verifyAudit(log, { key: old.publicKey })).toMatchObject({ sequence: 12 });
+    const turned = { key: old.publicKey, earlier: [young.publicKey] };
+    expect(verifyAudit(log, turned)).toMatchObject({ sequence: 12 });
+  });
+
+  it("are broken where the earlier key signs again after the later one", async () => {
+    const late = await logOf(16, "replaced", (sequence) =>
+      sequence === 8 || sequence === 12 ? young : old,
+    );
+    expect(verifyAudit(late, both)).toMatchObject({ kind: "broken", sequence: 16 });
+  });
+});
+
+function flipped(point: string): string {
+  return `${point.startsWith("02") ? "03" : "02"}${point.slice(2)}`;
+}

@@ -10,6 +10,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { openJournal } from "../../signer/journal.ts";
 import { inspect } from "../support/afterlife.ts";
 import {
   buildDiskShim,
@@ -29,11 +30,12 @@ import {
 } from "../support/power-loss.ts";
 import { random } from "../support/random.ts";
 import { describeReal } from "../support/real-part.ts";
+import { placesIn, WHOSE } from "../support/whole-signer.ts";
 
 /** As many children at once as the project's machines have cores. */
 const LANES = 2;
 const LONG_MS = 600_000;
-/** The second decision of the life is the log's sixteenth: its head is signed. */
+/** Of an earlier life. A head is signed after every other decision of this one, and at its end. */
 const DECISIONS_BEFORE = 14;
 
 describeReal(diskShimPart(), "a signer that dies", () => {
@@ -59,6 +61,10 @@ describeReal(diskShimPart(), "a signer that dies", () => {
     const { code, lines, stderr } = await ended;
     expect([code, stderr]).toEqual([0, ""]);
     calls = readRecord(record);
+    const journal = openJournal({ file: placesIn(join(folder, "whole")).journal, ...WHOSE });
+    const { heads } = journal.auditLog();
+    journal.close();
+    expect(heads.map(({ sequence }) => sequence)).toEqual([14, 16, 18]);
     // A life without an end in it is sound, and three of its four requests are signed.
     const after = await inspect({ folder: join(folder, "whole"), plan, lines });
     expect(after).toMatchObject({ broken: [], released: 3 });

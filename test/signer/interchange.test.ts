@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { decide } from "../../policies/decide.ts";
-import { GENESIS, verifyAudit } from "../../signer/audit.ts";
+import { GENESIS } from "../../signer/audit.ts";
 import { exportJournal, InterchangeError, importJournal } from "../../signer/interchange.ts";
 import { type Journal, openJournal } from "../../signer/journal.ts";
 import { createJournal, JournalError } from "../../signer/journal-file.ts";
@@ -18,7 +18,6 @@ import {
 import { honest } from "../support/spend.ts";
 
 const APPROVED = decide(honest().case);
-const AUDIT_KEY = new Uint8Array(32).fill(7);
 let folder = "";
 const open: Journal[] = [];
 beforeEach(() => {
@@ -39,7 +38,6 @@ function opened(name: string, role: "lsp" | "trustee" = "lsp"): Journal {
     network: "regtest",
     role,
     mirror: join(folder, `${name}.mirror`),
-    auditKey: AUDIT_KEY,
   } as const;
   if (!existsSync(at.file)) createJournal(at);
   const journal = openJournal(at);
@@ -213,15 +211,4 @@ describe("the mirror", () => {
     mkdtempSync(file("a.mirror.next"));
     rmSync(folder, { recursive: true, force: true });
   }
-});
-
-describe("the heads of the decision log", () => {
-  it("are signed at intervals, and verify", () => {
-    const journal = opened("a");
-    signs(journal, ...Array.from({ length: 40 }, (_, n) => n));
-    const log = journal.auditLog();
-    expect(log.heads.map(({ sequence }) => sequence)).toEqual([16, 32]);
-    const key = log.heads[0]?.key ?? "";
-    expect(verifyAudit(log, { key })).toMatchObject({ kind: "intact", records: 40 });
-  });
 });

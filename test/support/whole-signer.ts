@@ -10,9 +10,11 @@ import { hex } from "../../policies/bitcoin/hash.ts";
 import type { CoinStatus } from "../../policies/chain-view.ts";
 import { type PolicyDocument, readPolicy } from "../../policies/document/policy.ts";
 import type { IntentDocument } from "../../policies/intent.ts";
+import { softwareHeadKey } from "../../signer/audit.ts";
 import { readAuditKey } from "../../signer/config.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import { guard } from "../../signer/guard.ts";
+import { type HeadPace, openHeads } from "../../signer/heads.ts";
 import { type Journal, openJournal } from "../../signer/journal.ts";
 import { readMirror } from "../../signer/mirror.ts";
 import type { SignOutcome } from "../../signer/signer.ts";
@@ -65,6 +67,13 @@ export function placesIn(folder: string) {
   };
 }
 
+/** A head after every other decision; nothing waits for a time, so that each life is the same. */
+const PACE: HeadPace = {
+  ...{ decisions: 2, waitMs: 600_000 },
+  ...{ pauseMs: 600_000, pauseMsMax: 600_000 },
+  ...{ overdueMs: 600_000, closeMs: 600_000 },
+};
+
 export const WHOSE = { network: "regtest", role: "lsp" } as const;
 
 /**
@@ -81,8 +90,9 @@ export function openWholeSigner(options: {
   const { plan, say = () => undefined, curve = inlineCurve() } = options;
   const places = placesIn(options.folder);
   const { mirror } = places;
-  const auditKey = readAuditKey(places.auditKey);
-  const journal = openJournal({ file: places.journal, ...WHOSE, mirror, auditKey });
+  const journal = openJournal({ file: places.journal, ...WHOSE, mirror });
+  const auditKey = softwareHeadKey(readAuditKey(places.auditKey));
+  const heads = openHeads({ journal, key: auditKey, pace: PACE, log: () => undefined });
   const key = openSoftwareKey({ file: places.key, network: "regtest", curve });
   const policy = readPolicy(plan.policy);
   const now = () => plan.now;
@@ -96,7 +106,7 @@ export function openWholeSigner(options: {
   const signer = guard({
     name: "lsp that dies",
     policy,
-    journal,
+    journal: heads.journal,
     vaults,
     curve,
     now,
@@ -126,6 +136,7 @@ export function openWholeSigner(options: {
     vaults,
     ask: ({ intent, psbt }) => signer.sign({ intent, psbt: base64.decode(psbt) }),
     close: async () => {
+      await heads.close();
       journal.close();
       await key.close();
     },
@@ -149,6 +160,8 @@ export async function live(
     } catch (error) {
       say(`failed ${i} ${error instanceof Error ? `${error.name}: ${error.message}` : "no error"}`);
     }
+    // A head that is due is signed now, beside the requests.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
