@@ -15,7 +15,7 @@ import {
   KEY_BYTES,
   TAG_BYTES,
 } from "./key-file.ts";
-import { FIRST_EPOCH, oaepOf, type SealedEngine, sealedKey } from "./sealed.ts";
+import { FIRST_EPOCH, oaepOf, type Seal, type SealedEngine, sealedKey } from "./sealed.ts";
 
 /** The module's one mechanism; what its parameter says: see signer/module/README.md. */
 export const SEALED_MECHANISM = 0x8b340340;
@@ -53,8 +53,7 @@ export function moduleEngine(access: TokenAccess, kek: KeyHandle): SealedEngine 
       }),
 
     async move(session, { from, to, point, ciphertext }) {
-      const oaep = oaepOf(config) === "sha1" ? 2 : 3;
-      const kinds = [from.kind === "gcm" ? 1 : oaep, to.kind === "gcm" ? 1 : oaep];
+      const kinds = [kindOf(from, config), kindOf(to, config)];
       const toAad = to.kind === "gcm" ? to.aad : new Uint8Array(0);
       const fromAad = from.kind === "gcm" ? from.aad : new Uint8Array(0);
       const { output } = await cryptoki.encrypt({
@@ -107,4 +106,10 @@ function handleBytes({ key }: KeyHandle): Uint8Array {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, key.readBigUInt64LE());
   return bytes;
+}
+
+/** The module's number for a way to seal. */
+function kindOf({ kind }: Seal, config: TokenAccess["config"]): number {
+  if (kind === "gcm") return 1;
+  return oaepOf(config) === "sha1" ? 2 : 3;
 }

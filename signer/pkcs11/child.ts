@@ -5,6 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { isPrivate, pointAddScalar, verifySchnorr } from "tiny-secp256k1";
 import { fromHex, hex, taggedHash } from "../../policies/bitcoin/hash.ts";
+import { PROBE_TAG, reportToken } from "../custody/attest.ts";
+import { type CopyParts, copyFor, recipientKey, restore, rotate } from "../custody/copies.ts";
 import type { Custody, SignItem } from "../custody/custody.ts";
 import { foreignness, type KeyFile } from "../custody/key-file.ts";
 import { type Connection, connect, describe, init } from "./connection.ts";
@@ -40,6 +42,23 @@ const handlers: Record<Operation, (raw: unknown) => Promise<unknown>> = {
   make: handler("make", async ({ label }) => await make(connected(), label)),
   check: handler("check", async ({ keys }) => await check(connected(), keys)),
   sign: handler("sign", async (params) => await sign(connected(), params)),
+  attest: handler("attest", async ({ challenge }) => await attest(connected(), challenge)),
+  recipient: handler("recipient", async () => {
+    const { modulus, exponent } = await recipientKey(provisioning());
+    return { modulus: hex(modulus), exponent: hex(exponent) };
+  }),
+  copy: handler("copy", async ({ keys, recipient }) => {
+    const to = { modulus: fromHex(recipient.modulus), exponent: fromHex(recipient.exponent) };
+    for (const file of keys) refuseForeign(connected(), file);
+    return { ciphertexts: [...(await copyFor(copyParts(), keys, to))] };
+  }),
+  restore: handler("restore", async ({ copies }) => ({
+    keys: [...(await restore(copyParts(), copies))],
+  })),
+  rotate: handler("rotate", async ({ keys, object }) => {
+    for (const file of keys) refuseForeign(connected(), file);
+    return { keys: [...(await rotate(copyParts(), keys, object))] };
+  }),
   audit: handler("audit", async ({ hash }) => {
     const { auditKey, config } = connected();
     if (auditKey === null) throw new TokenError("key-missing", `audit key of ${config.object}`);
@@ -69,6 +88,36 @@ const PATHS_CHARS_MAX = 200;
 function connected(): Connection {
   if (connection === null) throw new TokenError("protocol", "nothing is open");
   return connection;
+}
+
+/** Ceremonies have a session that may write; a signer at work has none. */
+function provisioning(): Connection {
+  const base = connected();
+  if (base.config.purpose === "provision") return base;
+  throw new TokenError("protocol", "this belongs to provisioning");
+}
+
+function copyParts(): CopyParts {
+  const access = provisioning();
+  const { sealed } = custodyOf(access);
+  if (sealed !== undefined) return { access, ...sealed };
+  const advice = "this token keeps its keys itself: back it up by its vendor's means";
+  throw new TokenError("mechanism", advice);
+}
+
+async function attest(base: Connection, challenge: Uint8Array): Promise<Result<"attest">> {
+  const custody = custodyOf(base);
+  const { mechanisms, keys } = await reportToken(base);
+  const message = taggedHash(PROBE_TAG, challenge);
+  const tweak = new Uint8Array(32);
+  const signature = await signVerified(custody, { file: custody.probe, tweak, message });
+  const probe = {
+    publicKey: custody.probe.publicKey,
+    challenge: hex(challenge),
+    signature: hex(signature),
+  };
+  const reported = keys.map((key) => ({ ...key, attributes: { ...key.attributes } }));
+  return { mechanisms: [...mechanisms], keys: reported, probe };
 }
 
 function custodyOf({ custody, config }: Connection): Custody {
@@ -170,7 +219,7 @@ async function probe(custody: Custody): Promise<void> {
 
 /** A message under a tag of its own can never be a signature hash that spends anything. */
 async function prove(custody: Custody, file: KeyFile): Promise<void> {
-  const message = taggedHash("ballast/probe", randomBytes(32));
+  const message = taggedHash(PROBE_TAG, randomBytes(32));
   await signVerified(custody, { file, tweak: new Uint8Array(32), message });
 }
 
@@ -181,7 +230,7 @@ async function firstProbe(custody: Custody): Promise<void> {
     await signVerified(custody, {
       file: custody.probe,
       tweak: taggedHash("ballast/probe-tweak", randomBytes(32)),
-      message: taggedHash("ballast/probe", randomBytes(32)),
+      message: taggedHash(PROBE_TAG, randomBytes(32)),
     });
   } catch (error) {
     if (!(error instanceof TokenError) || error.code !== "signature-invalid") throw error;

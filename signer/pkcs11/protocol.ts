@@ -4,7 +4,7 @@
  * faulty library has damaged.
  */
 import { z } from "zod";
-import { ACCOUNT_LABEL, keyFileSchema, NETWORKS } from "../custody/key-file.ts";
+import { ACCOUNT_LABEL, keyFileSchema, NETWORKS, sealedKeySchema } from "../custody/key-file.ts";
 import { TOKEN_FAULTS } from "./token-error.ts";
 
 /** As many signatures as a transaction that the law allows has inputs. */
@@ -63,6 +63,41 @@ const infoSchema = z.strictObject({
 });
 export type ChildInfo = z.infer<typeof infoSchema>;
 
+const hexText = z.string().regex(/^(?:[0-9a-f]{2})+$/);
+
+/** A sealed key as it is for a recipient token. */
+export const keyCopySchema = z.strictObject({
+  label: z.string().regex(ACCOUNT_LABEL),
+  publicKey: z.string().regex(/^0[23][0-9a-f]{64}$/),
+  chainCode: z.string().regex(/^[0-9a-f]{64}$/),
+  epoch: z.int().min(1).max(0xffffffff),
+  ciphertext: hexText.max(1024),
+});
+
+/** Of a recipient token: RSA, as unsigned big-endian numbers. */
+export const recipientSchema = z.strictObject({
+  modulus: hexText.min(512).max(1024),
+  exponent: hexText.max(16),
+});
+
+const attributesSchema = z.record(
+  z.string(),
+  z.union([z.string(), z.number(), z.boolean(), z.null()]),
+);
+
+/** What a token says of itself and of its keys. */
+export const tokenReportSchema = z.strictObject({
+  mechanisms: z.array(z.strictObject({ id: z.string(), flags: z.string() })),
+  keys: z.array(
+    z.strictObject({ name: z.string(), kind: z.string(), attributes: attributesSchema }),
+  ),
+  probe: z.strictObject({
+    publicKey: z.string(),
+    challenge: z.string(),
+    signature: z.string(),
+  }),
+});
+
 /** Every operation: what it takes, what it answers. */
 export const operations = {
   open: { params: childConfigSchema, result: infoSchema },
@@ -95,6 +130,29 @@ export const operations = {
         .max(ITEMS_MAX),
     }),
     result: z.strictObject({ signatures: z.array(bytes(64)).max(ITEMS_MAX) }),
+  },
+  /** The token and its keys, and a BIP340 signature by the probe key over the tagged challenge. */
+  attest: { params: z.strictObject({ challenge: bytes(32) }), result: tokenReportSchema },
+  /** The RSA key for which others seal copies; made where it is missing. */
+  recipient: { params: z.strictObject({}), result: recipientSchema },
+  copy: {
+    params: z.strictObject({
+      keys: z.array(sealedKeySchema).min(1).max(ITEMS_MAX),
+      recipient: recipientSchema,
+    }),
+    result: z.strictObject({ ciphertexts: z.array(hexText).max(ITEMS_MAX) }),
+  },
+  restore: {
+    params: z.strictObject({ copies: z.array(keyCopySchema).min(1).max(ITEMS_MAX) }),
+    result: z.strictObject({ keys: z.array(sealedKeySchema).max(ITEMS_MAX) }),
+  },
+  /** Seals keys under another sealing key, which is made where it is missing. */
+  rotate: {
+    params: z.strictObject({
+      keys: z.array(sealedKeySchema).min(1).max(ITEMS_MAX),
+      object: z.string().min(1).max(120),
+    }),
+    result: z.strictObject({ keys: z.array(sealedKeySchema).max(ITEMS_MAX) }),
   },
   /** A signature over a hash by the audit key. */
   audit: {

@@ -220,19 +220,30 @@ export async function openToken(options: TokenOptions): Promise<Token> {
  * probe key, and the audit key. Existing ones are judged by the same rules and kept.
  */
 export async function initToken(options: TokenOptions): Promise<"made" | "existed"> {
-  const uri = parsePkcs11Uri(options.uri);
-  const plan = custodyPlan(uri, options.network);
-  ownFolder(uri.keys);
-  const supervisor = supervise({
-    config: childConfig(uri, plan, { network: options.network, purpose: "provision" }),
-    env: options.env ?? {},
-    log: options.log ?? (() => undefined),
-  });
-  try {
+  ownFolder(parsePkcs11Uri(options.uri).keys);
+  return await provisioning(options, async (supervisor) => {
     const { ready, auditKey } = await supervisor.call("info", {});
     if (ready && auditKey !== null) return "existed";
     await supervisor.call("init", {});
     return "made";
+  });
+}
+
+/** A child that may write to the token, for the length of this work. */
+export async function provisioning<Value>(
+  options: TokenOptions,
+  work: (supervisor: Supervisor) => Promise<Value>,
+): Promise<Value> {
+  const { network } = options;
+  const uri = parsePkcs11Uri(options.uri);
+  const plan = custodyPlan(uri, network);
+  const supervisor = supervise({
+    config: childConfig(uri, plan, { network, purpose: "provision" }),
+    env: options.env ?? {},
+    log: options.log ?? (() => undefined),
+  });
+  try {
+    return await work(supervisor);
   } finally {
     await supervisor.close();
   }
