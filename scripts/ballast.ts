@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { addAudit } from "./audit.ts";
 import { addExplain } from "./explain.ts";
+import { addHsm } from "./hsm.ts";
 import { addJournal } from "./journal.ts";
 import { addPolicy } from "./policy.ts";
 import { addRules } from "./rules.ts";
@@ -16,6 +17,7 @@ const program = new Command("ballast")
 
 addAudit(program);
 addExplain(program);
+addHsm(program);
 addJournal(program);
 addPolicy(program);
 addRules(program);

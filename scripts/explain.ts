@@ -43,7 +43,7 @@ Exit codes: 0 approved, 3 refused, 4 held (ask again later), 2 malformed input.
 File formats, each with an example: policies/README.md.`,
     )
     .action((options: Options) => {
-      withInput(options.json === true, () => {
+      return withInput(options.json === true, () => {
         const explanation = explain(read(options));
         console.log(options.json === true ? JSON.stringify(explanation) : inWords(explanation));
         return EXIT[explanation.verdict];

@@ -73,9 +73,9 @@ export function parsed<Value>(what: string, file: string, read: () => Value): Va
 }
 
 /** Runs a command; an InputError ends it with exit code 2 and its words. */
-export function withInput(json: boolean, run: () => number): void {
+export async function withInput(json: boolean, run: () => number | Promise<number>): Promise<void> {
   try {
-    process.exitCode = run();
+    process.exitCode = await run();
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     if (json) {

@@ -41,7 +41,7 @@ export function addVault(program: Command): void {
     .option("--exit", "let the user leave alone with coins that rested half a year (a user vault)")
     .option("--escrow", "what the house holds in escrow, not its own (a house vault)")
     .action((options: ComposeOptions) => {
-      withInput(false, () => {
+      return withInput(false, () => {
         console.log(JSON.stringify(compose(options), null, 2));
         return 0;
       });
@@ -52,7 +52,7 @@ export function addVault(program: Command): void {
     .option("--count <n>", "addresses a branch", "3")
     .option("--json", "print one JSON object")
     .action((file: string, options: { count: string; json?: boolean }) => {
-      withInput(options.json === true, () => {
+      return withInput(options.json === true, () => {
         const shown = show(file, Number(options.count));
         console.log(options.json === true ? JSON.stringify(shown) : inWords(shown));
         return 0;

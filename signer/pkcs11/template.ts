@@ -27,7 +27,7 @@ export const MECHANISMS = {
 
 /** CKA_EC_PARAMS of secp256k1: the DER of its object identifier. */
 const SECP256K1 = Buffer.from("06052b8104000a", "hex");
-export const RECIPIENT_BITS = 3072;
+const RECIPIENT_BITS = 3072;
 
 const CK_ULONG_BYTES = 8;
 

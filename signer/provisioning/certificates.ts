@@ -57,7 +57,7 @@ export async function provisionCertificates(options: {
 }
 
 /** What a signer's list of clients names this certificate by. */
-export function fingerprint(pem: string): string {
+function fingerprint(pem: string): string {
   return new X509Certificate(pem).fingerprint256.replaceAll(":", "").toLowerCase();
 }
 
