@@ -15,6 +15,7 @@ import { u32 } from "../../policies/bitcoin/wire.ts";
 import { amendmentText } from "../../policies/document/amendment.ts";
 import { type PolicyDocument, readPolicy } from "../../policies/document/policy.ts";
 import { writeSignedPolicy } from "../../policies/document/signed-policy.ts";
+import { verifyAudit } from "../../signer/audit.ts";
 import { openJournal } from "../../signer/journal.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import { LawError } from "../../signer/law.ts";
@@ -88,7 +89,10 @@ async function stop(): Promise<void> {
   for (const room of rooms.splice(0)) await room.close();
 }
 
-async function start(policy: unknown): Promise<SigningRoom> {
+async function start(
+  policy: unknown,
+  more: { readonly audit_key?: string } = {},
+): Promise<SigningRoom> {
   await stop();
   writeFileSync(join(folder, "policy.json"), JSON.stringify(policy));
   const { port } = node.address() as AddressInfo;
@@ -99,6 +103,7 @@ async function start(policy: unknown): Promise<SigningRoom> {
       journal: join(folder, "journal.db"),
       key: `software:${join(folder, "key.json")}`,
       token_environment: {},
+      ...more,
       node: { url: `http://user:password@127.0.0.1:${port}` },
     },
     (event) => void log.push(event),
@@ -168,5 +173,25 @@ describe("a signing room", () => {
     expect(room.status()).toMatchObject({ paused: true, policy: { version: 2 } });
     const outcome = await room.sign(requestOf(honest()));
     expect(outcome.kind).toBe("held");
+  });
+
+  it("attests its last decision by the key of a file before it ends", async () => {
+    writeFileSync(join(folder, "audit.key"), hex(SECRET));
+    const room = await start(FIRST, { audit_key: join(folder, "audit.key") });
+    await ask(room);
+    await stop();
+    const at = { file: join(folder, "journal.db"), network: "regtest", role: "lsp" } as const;
+    const journal = openJournal(at);
+    const record = journal.auditLog();
+    const left = journal.unattested();
+    journal.close();
+    const key = hex(ecc.xOnlyPointFromScalar(SECRET));
+    expect([verifyAudit(record, { key }).kind, left]).toEqual(["intact", null]);
+  });
+
+  it("does not start with the audit key of a token where its key has none, and lets go of all", async () => {
+    const refused = start(FIRST, { audit_key: "token" });
+    await expect(refused).rejects.toThrow(/audit_key is token, and software:\S+ has no audit key/);
+    await start(FIRST);
   });
 });
