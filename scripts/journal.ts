@@ -9,7 +9,7 @@ import { ROLES } from "../policies/vault.ts";
 import { writeAuditFile } from "../signer/audit-file.ts";
 import { exportJournal, InterchangeError, importJournal } from "../signer/interchange.ts";
 import { type Journal, openJournal } from "../signer/journal.ts";
-import { JournalError } from "../signer/journal-file.ts";
+import { createJournal, JournalError, type JournalOptions } from "../signer/journal-file.ts";
 import { type HighWater, MirrorError, readMirror, writeMirror } from "../signer/mirror.ts";
 import { type HeldPolicy, openPolicies } from "../signer/policies.ts";
 import { agreementsOf } from "./agreements.ts";
@@ -36,6 +36,16 @@ export function addJournal(program: Command): void {
       .requiredOption("--network <name>", NETWORKS.join(", "))
       .requiredOption("--role <name>", ROLES.join(", "))
       .option("--mirror <file>", "its high-water mark in the second place");
+  verb(
+    "create",
+    "make a new, empty journal and its mark: once, before a signer's first start",
+  ).action((options: Options) => {
+    return withInput(false, () => {
+      inWords(() => createJournal(journalOf(options)));
+      console.log("made");
+      return 0;
+    });
+  });
   verb("export", "print the memory as ballast/journal@1").action((options: Options) =>
     use(options, ({ database }) => console.log(JSON.stringify(exportJournal(database)))),
   );
@@ -161,25 +171,36 @@ function law(database: Journal["database"]) {
   };
 }
 
-function use(options: Options, work: (journal: Journal) => void): void {
-  withInput(false, () => {
-    const known = identity.safeParse(options);
-    if (!known.success) throw new InputError("journal", "--network or --role is not known");
-    const { journal: file, network, role, mirror } = known.data;
-    try {
-      const journal = openJournal({ file, network, role, ...(mirror !== undefined && { mirror }) });
+function use(options: Options, work: (journal: Journal) => void): Promise<void> {
+  return withInput(false, () => {
+    inWords(() => {
+      const journal = openJournal(journalOf(options));
       try {
         work(journal);
       } finally {
         journal.close();
       }
-    } catch (error) {
-      const faults = [JournalError, InterchangeError, MirrorError];
-      if (error instanceof Error && faults.some((kind) => error instanceof kind)) {
-        throw new InputError("journal", error.message);
-      }
-      throw error;
-    }
+    });
     return 0;
   });
+}
+
+function journalOf(options: Options): JournalOptions {
+  const known = identity.safeParse(options);
+  if (!known.success) throw new InputError("journal", "--network or --role is not known");
+  const { journal: file, network, role, mirror } = known.data;
+  return { file, network, role, ...(mirror !== undefined && { mirror }) };
+}
+
+/** What is wrong with a journal, a document or a mark is an input that a person can correct. */
+function inWords(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    const faults = [JournalError, InterchangeError, MirrorError];
+    if (error instanceof Error && faults.some((kind) => error instanceof kind)) {
+      throw new InputError("journal", error.message);
+    }
+    throw error;
+  }
 }

@@ -155,6 +155,13 @@ export function openHeads({ journal, key, log, pace = PACE }: HeadsOptions): Hea
 function heardBy(journal: Journal, decided: () => void): Journal {
   return {
     ...journal,
+    claim: (request, decide) => {
+      try {
+        return journal.claim(request, decide);
+      } finally {
+        decided();
+      }
+    },
     claimSoon: async (request, decide) => {
       try {
         return await journal.claimSoon(request, decide);

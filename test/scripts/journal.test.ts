@@ -93,6 +93,16 @@ describe("ballast audit verify", () => {
 });
 
 describe("ballast journal", () => {
+  it("makes an empty one with its mark, and never in the place of another", () => {
+    const third = ["--journal", file("third.db"), "--network", "regtest", "--role", "lsp"];
+    const made = ballast("journal", "create", ...third, "--mirror", file("third.mark"));
+    expect(made).toMatchObject({ code: 0, out: "made\n" });
+    openJournal({ ...at(), file: file("third.db"), mirror: file("third.mark") }).close();
+    const again = ballast("journal", "create", ...third);
+    expect(again.code).toBe(2);
+    expect(again.err).toContain("there is a journal at");
+  });
+
   it("exports, and imports into another", () => {
     writeFileSync(file("export.json"), journal("export").out);
     createJournal({ ...at(), file: file("second.db") });
