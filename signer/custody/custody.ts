@@ -27,6 +27,8 @@ export interface Custody {
    * chooses the even-Y key; it is no Taproot output tweak.
    */
   sign(item: SignItem): Promise<Uint8Array>;
+  /** The engine itself has verified what it signs, by other code than whoever asked. */
+  readonly verifies: boolean;
   /** What copies of keys are made with; a token that keeps its keys itself gives none. */
   readonly sealed?: { readonly engine: SealedEngine; readonly kek: KeyHandle };
 }

@@ -65,7 +65,7 @@ export const nativeCustody: CustodyKind = {
     }
 
     const probe = await card(PROBE);
-    return probe === null ? null : { probe, make, sign };
+    return probe === null ? null : { probe, make, sign, verifies: false };
   },
 
   async init(access) {

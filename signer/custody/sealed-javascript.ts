@@ -15,6 +15,7 @@ export function javascriptEngine(access: TokenAccess, kek: KeyHandle): SealedEng
   const { cryptoki, config, pool } = access;
 
   return {
+    verifies: false,
     seal: (label) =>
       pool.use(async (session) => {
         const secret = newSecret(cryptoki, session);

@@ -31,6 +31,7 @@ export function moduleEngine(access: TokenAccess, kek: KeyHandle): SealedEngine 
     ({ kind: "vendor", id: SEALED_MECHANISM, parameter }) as const;
 
   return {
+    verifies: true,
     seal: (label) =>
       pool.use(async (session) => {
         const { network } = config;

@@ -20,6 +20,7 @@ export interface SealedItem extends SignItem {
 
 /** What opens sealed keys and draws new ones. */
 export interface SealedEngine {
+  readonly verifies: boolean;
   seal(label: string): Promise<SealedKey>;
   sign(item: SealedItem): Promise<Uint8Array>;
   /** Opens a sealed key, checks whose it is, and seals it for another key. */
@@ -75,7 +76,13 @@ export function sealedCustody(
           throw new TokenError("key-file-damaged", detail, { cause: error });
         }
       }
-      return { probe, make: (label) => engine.seal(label), sign, sealed: { engine, kek: kek.key } };
+      return {
+        probe,
+        make: (label) => engine.seal(label),
+        sign,
+        verifies: engine.verifies,
+        sealed: { engine, kek: kek.key },
+      };
     },
 
     async init({ cryptoki, pool, config }) {

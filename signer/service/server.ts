@@ -72,7 +72,7 @@ export async function serveSigner(options: SignerServerOptions): Promise<SignerS
     response.locals["client"] = client;
     next();
   });
-  app.use(express.text({ limit: BODY_BYTES_MAX, type: "application/json" }));
+  app.use(express.text({ limit: BODY_BYTES_MAX, type: "application/json", inflate: false }));
   app.use((request, _response, next) => {
     if (typeof request.body === "string") request.body = parseStrictJson(request.body);
     next();

@@ -363,10 +363,10 @@ describe("what is asked", () => {
   it.each([
     ["over the limit", () => `{"psbt":"${"A".repeat(BODY_BYTES_MAX)}"}`, {}, 413],
     [
-      "over the limit once unpacked",
+      "that is packed",
       () => gzipSync(`"${"A".repeat(BODY_BYTES_MAX)}"`),
       { "content-encoding": "gzip" },
-      413,
+      415,
     ],
     ["no JSON", () => "{", {}, 400],
     ["a bare word", () => '"sign"', {}, 400],
