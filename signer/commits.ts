@@ -24,7 +24,7 @@ type Outcome =
  * Where the last commit served several, the next waits this long for company: under load fewer commits
  * serve more requests, and one who asks alone never waits.
  */
-const COMPANY_MS = 6;
+const COMPANY_MS = 3;
 
 /** `committed` runs after each commit and before anybody is answered; if it throws, all fail. */
 export function openCommits(db: Database.Database, committed: () => void): Commits {

@@ -133,10 +133,11 @@ async function sign(parts: RouteParts, request: Request, response: Response): Pr
     const detail = `${client.name} may not ask for signatures of purpose ${intent.purpose}`;
     throw new ProblemError(bad("not-allowed", detail, 403));
   }
-  const fingerprint = fingerprintOf(readIntent(intent).id, psbt, evidence);
+  const intentId = readIntent(intent).id;
+  const fingerprint = fingerprintOf(intentId, psbt, evidence);
   const id = requestId(request) ?? fingerprint;
   response.set("Request-Id", id);
-  const asked = { client: client.name, id, fingerprint, intent: readIntent(intent).id };
+  const asked = { client: client.name, id, fingerprint, intent: intentId };
   if (!parts.requests.begin(asked, parts.now())) {
     const detail = "this Idempotency-Key stands for another request: give each its own";
     throw new ProblemError(bad("idempotency-conflict", detail, 422));
