@@ -131,8 +131,9 @@ static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OB
 
 static CK_RV sign_with(const struct operation *op, const CK_BYTE *data, CK_ULONG data_length,
                        CK_BYTE *signature, CK_ULONG *length) {
-    if (data == NULL || length == NULL) return CKR_ARGUMENTS_BAD;
+    if (length == NULL) return CKR_ARGUMENTS_BAD;
     if (data_length != HASH_BYTES) return CKR_DATA_LEN_RANGE;
+    if (data == NULL) return CKR_ARGUMENTS_BAD;
     bool work;
     const CK_RV rv = room(SIGNATURE_BYTES, signature, length, &work);
     if (!work) return rv;
@@ -182,8 +183,9 @@ static CK_RV encrypt_with(const struct operation *op, const CK_BYTE *data, CK_UL
                           CK_BYTE *output, CK_ULONG *length) {
     const struct place at = {token, op->session, op->key};
     const bool make = op->form == FORM_MAKE;
-    if (length == NULL || (make && data == NULL)) return CKR_ARGUMENTS_BAD;
+    if (length == NULL) return CKR_ARGUMENTS_BAD;
     if (data_length != HASH_BYTES && (make || data_length != 0)) return CKR_DATA_LEN_RANGE;
+    if (make && data == NULL) return CKR_ARGUMENTS_BAD;
     const CK_ULONG needed = make ? MADE_BYTES : sealed_moved_bytes(&at, op->parameter);
     bool work;
     const CK_RV rv = room(needed, output, length, &work);

@@ -116,6 +116,9 @@ static bool read_move(struct bytes rest, struct move_parameter *out) {
     for (size_t at = 0; at < 8; at += 1) out->from.key = out->from.key << 8 | head[3 + at];
     out->point = head + 11;
     if (!take_run(&rest, &out->to_aad) || !take_run(&rest, &out->from.aad)) return false;
+    /* What AES-GCM seals is bound to something; RSA-OAEP binds to nothing here. */
+    if ((out->to == KIND_GCM) != (out->to_aad.length > 0)) return false;
+    if ((out->from.kind == KIND_GCM) != (out->from.aad.length > 0)) return false;
     out->from.iv = out->from.kind == KIND_GCM ? take(&rest, IV_BYTES) : NULL;
     if (out->from.kind == KIND_GCM && (out->from.iv == NULL || rest.length != SEALED_BYTES)) {
         return false;

@@ -14,3 +14,6 @@ export const C_MODULES: RealPart = { name: "C toolchain", missing };
 
 /** A token that signs BIP340 itself: see native-token.c. */
 export const TEST_TOKEN = join(ROOT, "signer/module/build/native-token.so");
+
+/** The sealed module: signer/module. */
+export const BALLAST_MODULE = join(ROOT, "signer/module/build/ballast-pkcs11.so");
