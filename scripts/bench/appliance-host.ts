@@ -148,6 +148,11 @@ process.stdout.write(
   `${JSON.stringify({ event: "ready", url: server.url, custody: token.custody })}\n`,
 );
 
+// The soak kills the token's process by it, again and again.
+process.on("SIGUSR2", () => {
+  const { pid } = token.process();
+  if (pid !== null) process.kill(pid, "SIGKILL");
+});
 process.once("SIGTERM", async () => {
   await server.close();
   for (const close of closing) await close();

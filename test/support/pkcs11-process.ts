@@ -56,7 +56,7 @@ export interface Pkcs11Process {
 }
 
 /** Starts the process; `env` must hold what the module wants. Nothing is loaded yet. */
-export function startPkcs11(env: Readonly<Record<string, string>>): Pkcs11Process {
+function startPkcs11(env: Readonly<Record<string, string>>): Pkcs11Process {
   const script = fileURLToPath(new URL("./pkcs11-driver.ts", import.meta.url));
   const child = spawn(process.execPath, ["--import", "tsx", script], {
     stdio: ["pipe", "pipe", "pipe"],
