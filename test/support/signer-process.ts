@@ -9,6 +9,7 @@ import { lspKeyFile } from "./signer-room.ts";
 import { ACCESS, CERTIFICATES, CLIENTS, tlsOf } from "./tls-door.ts";
 
 export interface SignerProcess {
+  readonly url: string;
   readonly remote: RemoteSigner;
   readonly journal: string;
   readonly mirror: string;
@@ -55,5 +56,5 @@ export async function startSigner(options: {
     log: join(folder, "signer.log"),
   });
   const remote = await openRemoteSigner({ url: service.url, tls: tlsOf("orchestrator") });
-  return { remote, journal, mirror, pid: service.pid, stop: service.stop };
+  return { url: service.url, remote, journal, mirror, pid: service.pid, stop: service.stop };
 }
