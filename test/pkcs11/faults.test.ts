@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { hex } from "../../policies/bitcoin/hash.ts";
 import type { Token } from "../../signer/pkcs11/token.ts";
 import { TokenError, type TokenFault } from "../../signer/pkcs11/token-error.ts";
-import { C_MODULES } from "../support/c-modules.ts";
+import { BALLAST_MODULE, C_MODULES } from "../support/c-modules.ts";
 import { describeReal } from "../support/real-part.ts";
 import { type CustodyKind, readyToken, type SoftToken, softToken } from "../support/soft-token.ts";
 
@@ -210,6 +210,17 @@ describeReal(C_MODULES, "a native token at the start", () => {
       await expect(other.init()).rejects.toMatchObject({ code: "key-unsafe" });
       await other.remove();
     }
+  });
+});
+
+describeReal(C_MODULES, "the sealed module", () => {
+  it("is refused before itself, and before what is no PKCS#11 library", async () => {
+    const soft = await softToken({ custody: "sealed-module" });
+    for (const library of [BALLAST_MODULE, soft.pinFile]) {
+      const uri = soft.uri.replace(/module-path=[^&]*/, `module-path=${library}`);
+      await expect(soft.open({ uri })).rejects.toMatchObject({ code: "module-unusable" });
+    }
+    await soft.remove();
   });
 });
 
