@@ -169,7 +169,10 @@ async function answered(
   { body, asked }: { readonly body: string; readonly asked: Asked },
 ): Promise<string> {
   for (;;) {
-    const answer = await post(`${url}/v1/sign`, agent, body);
+    // A broken connection says nothing of the request: the same is asked again, as any client must.
+    const answer = await post(`${url}/v1/sign`, agent, body).catch(
+      (error: Error) => `"retryable":true ${error.message}`,
+    );
     if (answer.startsWith('{"kind":"signed"')) return answer;
     if (!answer.includes('"retryable":true'))
       throw new Error(`not signed: ${answer.slice(0, 500)}`);

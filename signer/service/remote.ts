@@ -75,8 +75,13 @@ export async function openRemoteSigner(options: RemoteSignerOptions): Promise<Re
 
   async function send(path: string, body: unknown): Promise<Answer> {
     const text = body === undefined ? null : JSON.stringify(body);
+    const asked = { url: new URL(path, url), agent, text, timeoutMs };
     try {
-      return await exchange({ url: new URL(path, url), agent, text, timeoutMs });
+      return await exchange(asked).catch((error: unknown) => {
+        // An idle connection that the signer closed as we took it up; the same request is one request.
+        if (error instanceof StaleConnection) return exchange(asked);
+        throw error;
+      });
     } catch (cause) {
       // Whether it signed is not known; asking again with the same request gets the same answer.
       const words = cause instanceof Error ? cause.message : "unknown";
@@ -103,6 +108,14 @@ export async function openRemoteSigner(options: RemoteSignerOptions): Promise<Re
   };
 }
 
+/** A connection that was kept open broke; nothing says that the request arrived. */
+class StaleConnection extends Error {
+  override readonly name = "StaleConnection";
+  constructor(cause: Error) {
+    super(cause.message, { cause });
+  }
+}
+
 interface Answer {
   readonly status: number;
   readonly text: string;
@@ -122,7 +135,9 @@ function exchange(options: {
       headers: text === null ? {} : headersOf(text),
       signal: AbortSignal.timeout(timeoutMs),
     });
-    asking.once("error", reject);
+    asking.once("error", (error) =>
+      reject(asking.reusedSocket ? new StaleConnection(error) : error),
+    );
     asking.once("response", (response) => {
       const parts: Buffer[] = [];
       let bytes = 0;

@@ -49,6 +49,8 @@ const REQUEST_MS_MAX = 30_000;
 /** Headers come at once; who sends half of them holds a connection no longer. */
 const HEADERS_MS_MAX = 5_000;
 const HANDSHAKE_MS_MAX = 5_000;
+/** Longer than clients keep an idle connection, so that it is theirs to close: see remote.ts. */
+const IDLE_MS_MAX = 65_000;
 /** The files and sockets of the signer itself must never run out. */
 const CONNECTIONS_MAX = 64;
 
@@ -103,6 +105,7 @@ export async function serveSigner(options: SignerServerOptions): Promise<SignerS
   );
   server.requestTimeout = REQUEST_MS_MAX;
   server.headersTimeout = HEADERS_MS_MAX;
+  server.keepAliveTimeout = IDLE_MS_MAX;
   server.maxConnections = CONNECTIONS_MAX;
   await listen(server, options);
   const { port } = server.address() as AddressInfo;
