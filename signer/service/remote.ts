@@ -135,9 +135,10 @@ function exchange(options: {
       headers: text === null ? {} : headersOf(text),
       signal: AbortSignal.timeout(timeoutMs),
     });
-    asking.once("error", (error) =>
-      reject(asking.reusedSocket ? new StaleConnection(error) : error),
-    );
+    asking.once("error", (error: NodeJS.ErrnoException) => {
+      const stale = asking.reusedSocket && error.code === "ECONNRESET";
+      reject(stale ? new StaleConnection(error) : error);
+    });
     asking.once("response", (response) => {
       const parts: Buffer[] = [];
       let bytes = 0;
