@@ -64,7 +64,7 @@ describeReal(diskShimPart(), "a signer that dies", () => {
     const journal = openJournal({ file: placesIn(join(folder, "whole")).journal, ...WHOSE });
     const { heads } = journal.auditLog();
     journal.close();
-    expect(heads.map(({ sequence }) => sequence)).toEqual([14, 16, 18]);
+    expect(heads.slice(-3).map(({ sequence }) => sequence)).toEqual([14, 16, 18]);
     // A life without an end in it is sound, and three of its four requests are signed.
     const after = await inspect({ folder: join(folder, "whole"), plan, lines });
     expect(after).toMatchObject({ broken: [], released: 3 });
