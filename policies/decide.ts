@@ -2,6 +2,7 @@
  * The decision. `decide` is the only maker of an `Approval`, and a key takes nothing else: a
  * signature without a decision does not compile, and does not run either.
  */
+import { type ApprovedSpend, approvedSpend } from "./approved-spend.ts";
 import type { SigningFacts, SpendFacts } from "./facts.ts";
 import { isLifted } from "./rules/approvals.ts";
 import type { Case, Objection } from "./rules/rule.ts";
@@ -52,6 +53,8 @@ export interface Approval {
   /** Intents whose coins this spend takes over; see yielding.ts. */
   readonly takes: readonly string[];
   readonly inputs: readonly ApprovedInput[];
+  /** The transaction itself, for a key that shows it to a person. */
+  readonly spend: ApprovedSpend;
 }
 
 /** Approvals made here: a copy or a forgery is not among them. */
@@ -115,6 +118,7 @@ export function decide(spend: Case): Decision {
     role: spend.policy.role,
     takes: Object.freeze(yieldedIntents(spend)),
     inputs: Object.freeze(approvedInputs(spend.facts, spend.policy.role)),
+    spend: approvedSpend(spend.facts),
   });
   genuine.add(approval);
   return { kind: "approved", approval };
