@@ -42,7 +42,7 @@ describe("possession of a key", () => {
     ["another role's line", message(possessionLine(possessionText(vault, "lsp")), secret)],
     [
       "another vault's line",
-      message(possessionLine(possessionText(testVault("second").vault, "user")), secret),
+      message(possessionLine(possessionText(testVault({ seed: "second" }).vault, "user")), secret),
     ],
     ["the long text itself", message(TEXT, secret)],
     ["a header below", bent(0, 31 ^ 30)],
