@@ -23,6 +23,8 @@ import { openVaults } from "./vaults.ts";
 
 export interface SigningRoom extends Guard, Registers, Hears {
   readonly key: Key;
+  /** Whether this vault is registered here. */
+  readonly knows: (vault: string) => boolean;
   readonly status: () => SignerStatus;
   /** The policy in force and the one announced, each with its document. */
   readonly policies: () => PolicyAnswer;
@@ -116,6 +118,7 @@ export async function openSigningRoom(
     ...guard(parts),
     ...openNotices({ journal, network, vaults, chain, now, log }),
     key,
+    knows: (vault) => vaults.byId(vault) !== null,
     accountKey: (label) => key.accountKey(label),
     registerVault: (registration) => vaults.register(registration),
     pause: () => {

@@ -115,6 +115,11 @@ export interface Key {
   readonly sign: (approval: Approval) => Promise<readonly InputSignature[]>;
   /** Proof of possession over a text: a signature that can never be one of a transaction. */
   readonly provePossession: (account: string, text: string) => Promise<Uint8Array>;
+  /**
+   * Signs a line that a person means, by the account's child 0/0: 65 bytes as a Bitcoin signed message,
+   * or 64 of BIP340; see policies/bitcoin/message.ts. A key that speaks for no person has none.
+   */
+  readonly signLine?: (account: string, text: string) => Promise<Uint8Array>;
   /** The account key of a label, made on first use: key information with origin. */
   readonly accountKey: (label: string) => Promise<string>;
   /** No older than `maxAgeMs`. A key that has nothing to fail has none. */

@@ -2,13 +2,7 @@
  * What waits for this station: fetched from the orchestrator, which is asked and never listened to.
  * Nothing of it is believed; it is read strictly, so that junk is junk here and not further on.
  */
-import { base64 } from "@scure/base";
-import { z } from "zod";
-import { PSBT_BYTES_MAX } from "../../policies/bitcoin/psbt.ts";
-import { type EvidenceDocument, evidenceSchema } from "../../policies/evidence.ts";
-import { intentSchema } from "../../policies/intent.ts";
-import { POSSESSION_PROOF } from "../../policies/possession.ts";
-import { ROLES, vaultSchema } from "../../policies/vault.ts";
+import type { CeremonyDocument } from "../../policies/ceremony.ts";
 import type { SignRequest, VaultRegistration, Words } from "../signer.ts";
 
 export type StationErrorCode = "unreachable" | "refused" | "malformed" | "changed" | "unknown";
@@ -21,4 +15,37 @@ export class StationError extends Error {
     super(detail, options);
     this.code = code;
   }
+}
+
+/** A spend that this station is asked to sign. */
+export interface StationRequest {
+  /** The intent's, as it is called in the orchestrator. */
+  readonly id: string;
+  readonly request: SignRequest;
+  /** Every vault that the request names, with the holders' proofs. */
+  readonly vaults: readonly VaultRegistration[];
+  /** In words; null where nobody waits. */
+  readonly deadline: string | null;
+  /** The ceremony that it is part of, and where its transcript stands. */
+  readonly ceremony: CeremonyPlace | null;
+}
+
+export interface CeremonyPlace {
+  readonly id: string;
+  readonly document: CeremonyDocument;
+  /** Number and previous hash of the next event. */
+  readonly sequence: number;
+  readonly head: string;
+}
+
+/** Where requests come from and where answers go. */
+export interface Requests {
+  readonly list: () => Promise<readonly StationRequest[]>;
+  readonly signed: (
+    request: StationRequest,
+    answer: { readonly psbt: Uint8Array; readonly spendHash: string },
+  ) => Promise<void>;
+  readonly decline: (request: StationRequest, reason: string) => Promise<void>;
+  readonly notices: () => Promise<readonly Words[]>;
+  readonly say: (words: Words) => Promise<void>;
 }
