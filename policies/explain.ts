@@ -3,18 +3,24 @@
  * It calls the functions that the signers call, and no key is in reach.
  */
 
-import { hex } from "./bitcoin/hash.ts";
 import type { Psbt } from "./bitcoin/psbt.ts";
 import type { ChainView } from "./chain-view.ts";
-import { judge, ruleIds, type Violation } from "./decide.ts";
+import { judge, type Violation } from "./decide.ts";
 import type { Policy } from "./document/policy.ts";
 import { type Evidence, type EvidenceFacts, evidenceFacts, NO_EVIDENCE } from "./evidence.ts";
-import { type Coin, type SpendFacts, spendFacts } from "./facts.ts";
+import { type SpendFacts, spendFacts } from "./facts.ts";
 import { type HistoryDocument, historyOf, historyQuery, NO_HISTORY, nextClock } from "./history.ts";
 import { intentOf, type SpendIntent } from "./intent.ts";
 import { isSats } from "./money.ts";
 import { purposesOf } from "./purpose.ts";
-import { type RuleId, rules } from "./rules.ts";
+import {
+  type FactsReport,
+  factsReport,
+  type Reported,
+  type RuleReport,
+  ruleReports,
+} from "./report.ts";
+import type { RuleId } from "./rules.ts";
 import { type Vault, vaultScripts } from "./vault.ts";
 
 export interface ExplainOptions {
@@ -37,44 +43,6 @@ export interface Explanation {
   readonly facts: FactsReport;
   /** What was assumed because it was not given. */
   readonly notes: readonly string[];
-}
-
-export interface RuleReport {
-  readonly rule: RuleId;
-  readonly says: "yes" | "no" | "not yet" | "not asked";
-  readonly why: string;
-}
-
-/** Facts in JSON: amounts of sats are decimal strings, scripts hex. */
-export interface FactsReport {
-  readonly txid: string;
-  readonly psbtVersion: number;
-  readonly txVersion: number;
-  readonly locktime: number;
-  readonly purpose: string | null;
-  readonly intent: string | null;
-  readonly vault: string | null;
-  readonly inputSats: string | null;
-  readonly outputSats: string | null;
-  readonly feeSats: string | null;
-  readonly externalSats: string;
-  readonly vbytes: number;
-  /** sat/vB with three decimals, rounded down. */
-  readonly feeRate: string | null;
-  readonly inputs: readonly {
-    readonly outpoint: string;
-    readonly sats: string | null;
-    readonly coin: Coin | null;
-    readonly sequence: number;
-    readonly signedBy: readonly string[];
-  }[];
-  readonly outputs: readonly {
-    readonly sats: string;
-    readonly address: string | null;
-    readonly script: string;
-    readonly type: string;
-    readonly coin: Coin | null;
-  }[];
 }
 
 /** Rules that have nothing to look at where no chain view is given: they are left out. */
@@ -103,7 +71,7 @@ const COIN_RULES: readonly RuleId[] = [
 ];
 
 export function explain(options: ExplainOptions): Explanation {
-  const { psbt, policy, chain } = options;
+  const { policy, chain } = options;
   const { facts, vault, parties } = factsOf(options);
   const evidence = evidenceOf(options, facts, vault);
   const intent = options.intent ?? intentFrom({ facts, vault, policy, evidence });
@@ -127,12 +95,8 @@ export function explain(options: ExplainOptions): Explanation {
   return {
     verdict,
     violations,
-    rules: ruleIds.map((rule) => ({
-      rule,
-      says: says(rule, violations, unasked),
-      why: rules[rule].why,
-    })),
-    facts: reportOf({ facts, psbt, vault, evidence }, options.intent === null ? null : intent.id),
+    rules: ruleReports(violations, unasked),
+    facts: factsReport({ facts, vault, evidence }, options.intent === null ? null : intent.id),
     notes: notesOf(options, facts.locktime, height),
   };
 }
@@ -180,9 +144,7 @@ function intentFrom({
   vault,
   policy,
   evidence,
-}: Omit<Reported, "psbt"> & {
-  readonly policy: Policy;
-}): SpendIntent {
+}: Reported & { readonly policy: Policy }): SpendIntent {
   return intentOf({
     purpose: purposesOf({ facts, evidence })[0] ?? "withdrawal",
     network: policy.network,
@@ -196,16 +158,6 @@ function intentFrom({
     ),
     reference: "no intent given",
   });
-}
-
-function says(
-  rule: RuleId,
-  violations: readonly Violation[],
-  unasked: ReadonlySet<RuleId>,
-): RuleReport["says"] {
-  const own = violations.filter((violation) => violation.rule === rule);
-  if (own.length === 0) return unasked.has(rule) ? "not asked" : "yes";
-  return own.every(({ retry }) => retry !== undefined) ? "not yet" : "no";
 }
 
 function notesOf(
@@ -225,53 +177,4 @@ function notesOf(
       ? [`no height was given: whether nLockTime ${locktime} is recent was not asked`]
       : []),
   ];
-}
-
-interface Reported {
-  readonly facts: SpendFacts;
-  readonly psbt: Psbt;
-  readonly vault: Vault | null;
-  readonly evidence: EvidenceFacts;
-}
-
-function reportOf({ facts, psbt, vault, evidence }: Reported, intent: string | null): FactsReport {
-  const { feeSats, vbytes } = facts;
-  return {
-    txid: facts.txid,
-    psbtVersion: psbt.version,
-    txVersion: facts.version,
-    locktime: facts.locktime,
-    purpose: purposesOf({ facts, evidence })[0] ?? null,
-    intent,
-    vault: vault?.id ?? null,
-    inputSats: text(facts.inputSats),
-    outputSats: text(facts.outputSats),
-    feeSats: text(feeSats),
-    externalSats: String(facts.externalSats),
-    vbytes,
-    feeRate: feeSats === null || feeSats < 0n ? null : rateText(feeSats, vbytes),
-    inputs: facts.inputs.map(({ outpoint, sats, coin, sequence, signatures }) => ({
-      outpoint,
-      sats: text(sats),
-      coin,
-      sequence,
-      signedBy: signatures.flatMap(({ role, valid }) => (valid && role !== null ? [role] : [])),
-    })),
-    outputs: facts.outputs.map(({ sats, address, script, scriptType, coin }) => ({
-      sats: String(sats),
-      address,
-      script: hex(script),
-      type: scriptType,
-      coin,
-    })),
-  };
-}
-
-function text(value: bigint | null): string | null {
-  return value === null ? null : String(value);
-}
-
-function rateText(fee: bigint, vbytes: number): string {
-  const millisats = (fee * 1000n) / BigInt(vbytes);
-  return `${millisats / 1000n}.${String(millisats % 1000n).padStart(3, "0")}`;
 }

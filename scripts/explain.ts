@@ -3,9 +3,10 @@ import type { Command } from "commander";
 import { chainSchema } from "../policies/chain-view.ts";
 import { readPolicy } from "../policies/document/policy.ts";
 import { readEvidence } from "../policies/evidence.ts";
-import { type Explanation, explain, type RuleReport } from "../policies/explain.ts";
+import { type Explanation, explain } from "../policies/explain.ts";
 import { historySchema } from "../policies/history.ts";
 import { readIntent } from "../policies/intent.ts";
+import type { RuleReport } from "../policies/report.ts";
 import { readVault } from "../policies/vault.ts";
 import { InputError, parsed, readDocumentFile, readPsbtFile, withInput } from "./input.ts";
 

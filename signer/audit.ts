@@ -17,7 +17,8 @@ export interface AuditRecord {
   readonly txid: string;
   /** Hash of the policy in force. */
   readonly policy: string;
-  readonly verdict: "approved" | "held" | "refused";
+  /** `rejected`: approved before, then a person said no on the device, and the claim was freed. */
+  readonly verdict: "approved" | "held" | "refused" | "rejected";
   readonly violations: readonly Violation[];
 }
 

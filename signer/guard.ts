@@ -15,7 +15,9 @@ import {
   type Approval,
   type Decision,
   decide,
+  judge as judgeCase,
   ruleIds,
+  type Verdict,
   type Violation,
 } from "../policies/decide.ts";
 import type { Policy } from "../policies/document/policy.ts";
@@ -29,13 +31,14 @@ import type { SpendFacts } from "../policies/facts.ts";
 import { historyQuery } from "../policies/history.ts";
 import { readIntent, type SpendIntent } from "../policies/intent.ts";
 import { accountsUsed, watchedVaults } from "../policies/proven.ts";
+import type { Case } from "../policies/rules/rule.ts";
 import type { Vault, VaultDocument } from "../policies/vault.ts";
 import { CurveError, type CurvePool } from "./curve.ts";
 import type { Journal } from "./journal.ts";
 import { KeyError } from "./key-error.ts";
 import { BitcoindError } from "./node/bitcoind-error.ts";
 import type { Chain, ChainQuery } from "./node/chain.ts";
-import type { Key, Signer, SignOutcome } from "./signer.ts";
+import type { Key, Signer, SignOutcome, SignRequest } from "./signer.ts";
 import { openTurns } from "./turns.ts";
 import type { Vaults } from "./vaults.ts";
 
@@ -57,8 +60,20 @@ export interface GuardParts {
 
 export type Stage = "parse" | "law" | "claim" | "token" | "verify";
 
+/** What the law would say of a request now, and what its facts are; nothing is claimed or signed. */
+export interface Review {
+  readonly verdict: Verdict;
+  /** Everything that the judgement rests on. */
+  readonly spend: Case;
+}
+
+/** A signer of our own process: a person can look at a request before it is signed. */
+export interface Guard extends Signer {
+  readonly review: (request: SignRequest) => Promise<Review>;
+}
+
 /** A Signer that judges every request by its own law before its key is asked. */
-export function guard(parts: GuardParts): Signer {
+export function guard(parts: GuardParts): Guard {
   const { name, journal, vaults, curve } = parts;
   /** The same request at the same time is one request, and the same hashes are signed once. */
   const requests = new Map<string, Promise<SignOutcome>>();
@@ -98,7 +113,8 @@ export function guard(parts: GuardParts): Signer {
     );
   }
 
-  async function judge(asked: Asked): Promise<Judged> {
+  /** All that a judgement rests on but the history, and the question that brings it. */
+  async function caseOf(asked: Asked) {
     const { intent, psbt, bytes } = asked;
     const { policy } = parts;
     const signedInputs = psbt.inputs.filter(
@@ -119,20 +135,29 @@ export function guard(parts: GuardParts): Signer {
       burials: asked.evidence?.burials ?? [],
       blocks: statement === undefined ? [] : [statement.header.height],
     });
-    const request = {
-      content: claimContent(spend),
-      accounts: accountsUsed(spend),
+    const asking = {
       query: historyQuery({ ...spend, chain }),
-      policy: policy.hash,
       wall: parts.now(),
       height: chain?.height ?? 0,
       medianTimeMs: (chain?.medianTime ?? 0) * 1000,
+    };
+    return { spend: { ...spend, chain }, asking };
+  }
+
+  async function judge(asked: Asked): Promise<Judged> {
+    const { spend, asking } = await caseOf(asked);
+    const { facts, policy } = spend;
+    const request = {
+      ...asking,
+      content: claimContent(spend),
+      accounts: accountsUsed(spend),
+      policy: policy.hash,
     };
     const claiming = performance.now();
     const decision = await journal
       .claimSoon(request, (history) => {
         if (parts.policy.hash !== policy.hash) throw new StaleLaw();
-        return decide({ ...spend, history, chain });
+        return decide({ ...spend, history });
       })
       .catch((error: unknown) => {
         if (error instanceof StaleLaw) return null;
@@ -149,7 +174,7 @@ export function guard(parts: GuardParts): Signer {
     const digest = sha256(concat(approval.inputs.map(({ sighash }) => sighash)));
     const signatures =
       journal.signatures(digest) ??
-      (await once(signings, digest, () => signVerified(parts, approval)));
+      (await once(signings, digest, () => signClaimed(parts, approval)));
     const { intent, txid } = approval;
     return await journal.recordSoon({ request, digest, intent, txid, signatures });
   }
@@ -193,17 +218,18 @@ export function guard(parts: GuardParts): Signer {
   return {
     name,
     role: parts.policy.role,
-    sign: async (asked) => {
-      // Private copies: what was judged is what is signed, whoever still holds the buffer.
+    review: async (request) => {
+      const { spend: facts, asking } = await caseOf(readRequest(request));
+      const spend = { ...facts, history: journal.look(asking) };
+      return { verdict: judgeCase(spend), spend };
+    },
+    sign: async (request) => {
       const start = performance.now();
-      const bytes = Uint8Array.from(asked.psbt);
-      const psbt = readPsbt(bytes);
-      const intent = readIntent(asked.intent);
-      const evidence = asked.evidence === undefined ? null : readEvidence(asked.evidence);
-      const request = sha256(concat([fromHex(intent.id), bytes]));
+      const asked = readRequest(request);
+      const id = sha256(concat([fromHex(asked.intent.id), asked.bytes]));
       parts.stage?.("parse", performance.now() - start);
-      return await once(requests, request, () => {
-        const turn = turns.take(() => answer(request, { intent, psbt, bytes, evidence }));
+      return await once(requests, id, () => {
+        const turn = turns.take(() => answer(id, asked));
         if (turn !== null) return turn;
         throw new CurveError("too many requests wait for their turn; ask again later");
       });
@@ -253,6 +279,17 @@ class StaleLaw extends Error {
   override readonly name = "StaleLaw";
 }
 
+/** Private copies: what was judged is what is signed, whoever still holds the buffer. */
+function readRequest({ intent, psbt, evidence }: SignRequest): Asked {
+  const bytes = Uint8Array.from(psbt);
+  return {
+    intent: readIntent(intent),
+    psbt: readPsbt(bytes),
+    bytes,
+    evidence: evidence === undefined ? null : readEvidence(evidence),
+  };
+}
+
 /** A request, read. */
 interface Asked {
   readonly intent: SpendIntent;
@@ -274,6 +311,29 @@ async function chainView({ chain, log }: GuardParts, query: ChainQuery): Promise
     if (!(error instanceof BitcoindError)) throw error;
     log("chain view missing", { code: error.code, detail: error.message });
     return null;
+  }
+}
+
+/**
+ * A person who says no on the device has signed nothing: the claim is freed, so that the coins are
+ * (invariant 3). Unplugging, time-out and crash are no such word.
+ */
+async function signClaimed(parts: GuardParts, approval: Approval): Promise<readonly Uint8Array[]> {
+  const { journal, log, name } = parts;
+  // Another request for the same hashes may just have been rejected, and its claim with it.
+  if (!journal.claimed(approval)) {
+    throw new KeyError("unavailable", `${name}: this spend was just rejected; ask again`, {
+      passing: true,
+    });
+  }
+  try {
+    return await signVerified(parts, approval);
+  } catch (error) {
+    if (error instanceof KeyError && error.code === "rejected") {
+      const freed = journal.free(approval);
+      log("spend rejected", { intent: approval.intent, txid: approval.txid, freed });
+    }
+    throw error;
   }
 }
 

@@ -1,4 +1,7 @@
-/** Writes a claim: coins, charges, places, what is used up and what is remembered, all or nothing. */
+/**
+ * Writes a claim: coins, charges, places, what is used up and what is remembered, all or nothing; and
+ * takes back one that came to nothing.
+ */
 import type Database from "better-sqlite3";
 import type { ClaimContent } from "../policies/claim.ts";
 import type { LastAccount } from "../policies/history.ts";
@@ -125,5 +128,35 @@ export function claimWriter(db: Database.Database): (claim: NewClaim) => void {
     for (const nonce of nonces) statements.nonce.run(nonce, intent);
     bindCoins(claim.content, claim.takes);
     for (const account of claim.accounts) remember(account);
+  };
+}
+
+/**
+ * Takes back one transaction of an intent, of which no signature exists: its charges and places, and
+ * what no other transaction of the intent holds. What is remembered of accounts stays, for that only
+ * moves forward. Inside a transaction of the caller's.
+ */
+export function claimEraser(
+  db: Database.Database,
+): (claim: Pick<ClaimContent, "intent" | "txid">) => void {
+  const ofClaim = ["claims", "charges", "places"].map((table) =>
+    db.prepare<[string, string]>(`DELETE FROM ${table} WHERE intent = ? AND txid = ?`),
+  );
+  const outpoints = db.prepare<[string, string]>(
+    `DELETE FROM outpoints WHERE intent = ? AND outpoint NOT IN (
+       SELECT json_each.value FROM claims, json_each(claims.outpoints) WHERE claims.intent = ?
+     )`,
+  );
+  const others = db.prepare<[string], { n: bigint }>(
+    "SELECT count(*) AS n FROM claims WHERE intent = ?",
+  );
+  const ofIntent = ["nonces", "takes"].map((table) =>
+    db.prepare<[string]>(`DELETE FROM ${table} WHERE intent = ?`),
+  );
+  return ({ intent, txid }) => {
+    for (const statement of ofClaim) statement.run(intent, txid);
+    outpoints.run(intent, intent);
+    if ((others.get(intent)?.n ?? 0n) > 0n) return;
+    for (const statement of ofIntent) statement.run(intent);
   };
 }

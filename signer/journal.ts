@@ -15,7 +15,7 @@ import {
 } from "../policies/history.ts";
 import { type AuditHead, type AuditLog, type AuditRecord, GENESIS, nextLink } from "./audit.ts";
 import { openCommits } from "./commits.ts";
-import { claimWriter } from "./journal-claims.ts";
+import { claimEraser, claimWriter } from "./journal-claims.ts";
 import { JournalError, type JournalOptions, openJournalFile } from "./journal-file.ts";
 import { claimReader, historyReader } from "./journal-history.ts";
 import { type HighWater, readMirror, writeMirror } from "./mirror.ts";
@@ -33,6 +33,15 @@ export interface Journal {
     claim: ClaimRequest,
     decide: (history: History) => Decision,
   ) => Promise<Decision>;
+  /** The history that a claim would be judged by; nothing is written. */
+  readonly look: (reading: Reading & Pick<ClaimRequest, "query">) => History;
+  /** Whether this transaction of the intent is claimed. */
+  readonly claimed: (claim: Claimed) => boolean;
+  /**
+   * Lets go of a claim that a person has rejected on the device; false where signatures of it are
+   * kept, for then it stays.
+   */
+  readonly free: (claim: Claimed & { readonly policy: string }) => boolean;
   /** Signatures already made over this digest of signature hashes; null when there are none. */
   readonly signatures: (digest: string) => readonly Uint8Array[] | null;
   /** Stores signatures for good; if some are there already, those are returned and kept. */
@@ -66,6 +75,9 @@ export interface Journal {
   readonly highWater: () => HighWater;
   readonly close: () => void;
 }
+
+/** One transaction of an intent. */
+export type Claimed = Pick<ClaimContent, "intent" | "txid">;
 
 /** What the machine's clock and the signer's node say. */
 export interface Reading {
@@ -119,6 +131,7 @@ export function openJournal(options: JournalOptions): Journal {
   const readHistory = historyReader(db);
   const claimsOf = claimReader(db);
   const writeClaim = claimWriter(db);
+  const eraseClaim = claimEraser(db);
   const statements = {
     state: db.prepare<[], StateRow>("SELECT clock, height, paused, pauses FROM state"),
     advance: db.prepare("UPDATE state SET clock = ?, height = ?"),
@@ -129,6 +142,12 @@ export function openJournal(options: JournalOptions): Journal {
     resume: db.prepare("UPDATE state SET paused = 0 WHERE paused = 1 AND pauses = ?"),
     signatures: db.prepare<[string], { bytes: Buffer }>(
       "SELECT bytes FROM signatures WHERE digest = ?",
+    ),
+    claimed: db.prepare<[string, string], { n: bigint }>(
+      "SELECT count(*) AS n FROM claims WHERE intent = ? AND txid = ?",
+    ),
+    signed: db.prepare<[string], { n: bigint }>(
+      "SELECT count(*) AS n FROM signatures WHERE txid = ?",
     ),
     insertSignatures: db.prepare(
       "INSERT INTO signatures VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -179,6 +198,13 @@ export function openJournal(options: JournalOptions): Journal {
     return { clock, height: Math.max(Number(before.height), seen) };
   }
 
+  /** One more record in the decision log, within the caller's transaction. */
+  function append(record: AuditRecord): HighWater {
+    const { text, link } = nextLink(statements.head.get()?.link ?? null, record);
+    const sequence = Number(statements.insertDecision.run(text, link).lastInsertRowid);
+    return { sequence, link };
+  }
+
   const claim = db.transaction(
     (
       request: ClaimRequest,
@@ -193,7 +219,7 @@ export function openJournal(options: JournalOptions): Journal {
         const { takes } = decision.approval;
         writeClaim({ content, accounts, takes, at: clock, height, policy });
       }
-      const record: AuditRecord = {
+      const mark = append({
         at: clock,
         height,
         intent: request.content.intent,
@@ -201,12 +227,23 @@ export function openJournal(options: JournalOptions): Journal {
         policy: request.policy,
         verdict: decision.kind,
         violations: decision.kind === "approved" ? [] : remembered(decision.violations),
-      };
-      const { text, link } = nextLink(statements.head.get()?.link ?? null, record);
-      const sequence = Number(statements.insertDecision.run(text, link).lastInsertRowid);
-      return { decision, mark: { sequence, link } };
+      });
+      return { decision, mark };
     },
   );
+
+  const isClaimed = ({ intent, txid }: Claimed) =>
+    (statements.claimed.get(intent, txid)?.n ?? 0n) > 0n;
+
+  const free = db.transaction(({ intent, txid, policy }: Parameters<Journal["free"]>[0]) => {
+    if ((statements.signed.get(txid)?.n ?? 0n) > 0n) return false;
+    if (!isClaimed({ intent, txid })) return true;
+    eraseClaim({ intent, txid });
+    const { clock: at, height } = state();
+    const when = { at: Number(at), height: Number(height) };
+    append({ ...when, intent, txid, policy, verdict: "rejected", violations: [] });
+    return true;
+  });
 
   /** A journal that has less, or other decisions than its mirror, is an older copy. */
   function checkMirror(mirror: string): void {
@@ -265,6 +302,12 @@ export function openJournal(options: JournalOptions): Journal {
         if (decision.kind === "approved") marked = mark;
         return decision;
       }),
+    look: ({ query, ...reading }) => {
+      const { clock: now, height } = nextMoment(reading);
+      return readHistory(query, { now, height, paused: state().paused !== 0n });
+    },
+    claimed: isClaimed,
+    free: (claim) => free.immediate(claim),
     recordSoon: (answer) => commits.add(() => record(answer)),
     auditLog: () => ({
       lines: statements.lines.all().map(numbered),

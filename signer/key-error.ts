@@ -5,6 +5,8 @@ export type KeyFaultCode =
   | "unknown-account"
   | "unavailable"
   | "unverified"
+  /** A person said no on the device, before anything was signed: the claim is freed. */
+  | "rejected"
   | "not-approved"
   | "unsupported";
 

@@ -5,7 +5,7 @@ import { readSignedPolicy } from "../policies/document/signed-policy.ts";
 import { softwareHeadKey } from "./audit.ts";
 import { ConfigError, readAuditKey, readDocument, type SignerConfig } from "./config.ts";
 import { openCurvePool } from "./curve.ts";
-import { type GuardParts, guard } from "./guard.ts";
+import { type Guard, type GuardParts, guard } from "./guard.ts";
 import { type Heads, openHeads } from "./heads.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { type Law, openLaw } from "./law.ts";
@@ -18,10 +18,10 @@ import { openKey } from "./open.ts";
 import { selfTest } from "./self-test.ts";
 import type { AuditPage } from "./service/routes.ts";
 import type { PolicyAnswer, SignerStatus } from "./service/wire.ts";
-import type { HeadKey, Hears, Key, Registers, Signer } from "./signer.ts";
+import type { HeadKey, Hears, Key, Registers } from "./signer.ts";
 import { openVaults } from "./vaults.ts";
 
-export interface SigningRoom extends Signer, Registers, Hears {
+export interface SigningRoom extends Guard, Registers, Hears {
   readonly key: Key;
   readonly status: () => SignerStatus;
   /** The policy in force and the one announced, each with its document. */

@@ -4,7 +4,7 @@
  */
 import { fromHex, hex } from "../policies/bitcoin/hash.ts";
 import type { Policy } from "../policies/document/policy.ts";
-import { possessionText, provesPossession } from "../policies/possession.ts";
+import { POSSESSION_PROOF, possessionText, provesPossession } from "../policies/possession.ts";
 import { readVault, type Vault, VaultError } from "../policies/vault.ts";
 import type { Journal } from "./journal.ts";
 import { KeyError } from "./key-error.ts";
@@ -107,7 +107,7 @@ function missingProofs(
     .flatMap(({ role }) => {
       const proof = proofs[role];
       if (proof === undefined) return [`the ${role} has not proven possession of the key`];
-      const valid = /^[0-9a-f]{128}$/.test(proof) && provesPossession(vault, role, fromHex(proof));
+      const valid = POSSESSION_PROOF.test(proof) && provesPossession(vault, role, fromHex(proof));
       return valid ? [] : [`the ${role}'s proof of possession does not verify`];
     });
 }

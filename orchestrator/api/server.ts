@@ -10,6 +10,7 @@ import express, { type NextFunction, type Request, type Response } from "express
 import { z } from "zod";
 import { PSBT_BYTES_MAX } from "../../policies/bitcoin/psbt.ts";
 import { type MsatsPerVbyte, SATS_MAX } from "../../policies/money.ts";
+import { POSSESSION_PROOF } from "../../policies/possession.ts";
 import {
   ACCOUNT_NAME_CHARACTERS_MAX,
   type Account,
@@ -232,7 +233,7 @@ const accountBody = z.strictObject({
   trusteeKey: z.string().max(KEY_CHARACTERS_MAX),
 });
 
-const proof = z.string().regex(/^[0-9a-f]{128}$/, "must be a signature of 64 bytes in hex");
+const proof = z.string().regex(POSSESSION_PROOF, "must be a signature of 64 or 65 bytes in hex");
 const proofsBody = z.strictObject({ user: proof, trustee: proof });
 const psbtBody = z.strictObject({ psbt: z.string().max(BODY_BYTES_MAX) });
 

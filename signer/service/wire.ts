@@ -34,7 +34,7 @@ const label = z.string().regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/);
 export const accountBody = z.strictObject({ label });
 export const vaultBody = z.strictObject({
   vault: vaultSchema,
-  proofs: z.partialRecord(z.enum(ROLES), z.string().max(128)),
+  proofs: z.partialRecord(z.enum(ROLES), z.string().max(130)),
 });
 
 export const noticeBody = z.strictObject({
