@@ -27,6 +27,7 @@ const TABLES = {
   answers: "request digest",
   vaults: "id keys document registered_at",
   device_registrations: "fingerprint policy vault hmac app_version at",
+  device_asked: "txid",
 } as const;
 type Table = keyof typeof TABLES;
 const TABLE_NAMES = Object.keys(TABLES) as readonly Table[];
@@ -68,6 +69,7 @@ const schema = z.strictObject({
     vaults: rows,
     // Documents of earlier versions know of no devices.
     device_registrations: rows.default([]),
+    device_asked: rows.default([]),
   }),
 });
 
@@ -95,7 +97,9 @@ export function exportJournal(db: Database.Database): JournalDocument {
   const table = (name: Table) =>
     db
       // Notices go in the order in which they were heard, everything else by its key.
-      .prepare<[], Record<string, unknown>>(`SELECT * FROM ${name} ORDER BY 1, 2`)
+      .prepare<[], Record<string, unknown>>(
+        `SELECT * FROM ${name} ORDER BY ${TABLES[name].includes(" ") ? "1, 2" : "1"}`,
+      )
       .all()
       .map((row) => TABLES[name].split(" ").map((column) => written(row[column])));
   return {
@@ -125,6 +129,7 @@ export function exportJournal(db: Database.Database): JournalDocument {
       answers: table("answers"),
       vaults: table("vaults"),
       device_registrations: table("device_registrations"),
+      device_asked: table("device_asked"),
     },
   };
 }

@@ -32,8 +32,9 @@ export class JournalError extends Error {
 
 /** Rises with every change of the tables; what no migration leads from is refused. */
 const VERSION = 4;
-/** What devices have sealed; see ledger/registrations.ts. Since version 4. */
-const DEVICE_REGISTRATIONS = `
+/** Since version 4. */
+const DEVICES = `
+  -- What devices have sealed; see ledger/registrations.ts.
   CREATE TABLE device_registrations (
     fingerprint TEXT NOT NULL CHECK (fingerprint GLOB '${"[0-9a-f]".repeat(8)}'),
     policy TEXT NOT NULL CHECK (length(policy) = 64),
@@ -42,9 +43,11 @@ const DEVICE_REGISTRATIONS = `
     app_version TEXT NOT NULL, at INTEGER NOT NULL,
     PRIMARY KEY (fingerprint, policy)
   ) STRICT, WITHOUT ROWID;
+  -- Transactions of which a device may have given signatures; see ledger/asked.ts.
+  CREATE TABLE device_asked (txid TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 `;
 /** By the version that they lead from, each to the next. */
-const MIGRATIONS: Readonly<Record<string, string>> = { 3: DEVICE_REGISTRATIONS };
+const MIGRATIONS: Readonly<Record<string, string>> = { 3: DEVICES };
 const SCHEMA = `
   CREATE TABLE journal (
     version INTEGER NOT NULL, network TEXT NOT NULL, role TEXT NOT NULL
@@ -128,7 +131,7 @@ const SCHEMA = `
   ) STRICT;
   CREATE UNIQUE INDEX policies_standing ON policies (standing) WHERE standing <> 'past';
   CREATE UNIQUE INDEX policies_version ON policies (version) WHERE standing <> 'announced';
-  ${DEVICE_REGISTRATIONS}
+  ${DEVICES}
 `;
 
 /** Makes a new, empty journal: part of provisioning, never of a start. */

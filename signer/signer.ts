@@ -115,6 +115,12 @@ export interface Key {
   readonly sign: (approval: Approval) => Promise<readonly InputSignature[]>;
   /** Proof of possession over a text: a signature that can never be one of a transaction. */
   readonly provePossession: (account: string, text: string) => Promise<Uint8Array>;
+  /**
+   * A line of text signed by the account's child 0/0: 65 bytes of a Bitcoin signed message by a
+   * device that shows the line, 64 of BIP340 by any other; see policies/bitcoin/message.ts. Printable
+   * ASCII, at most 300 bytes.
+   */
+  readonly signLine?: (account: string, text: string) => Promise<Uint8Array>;
   /** The account key of a label, made on first use: key information with origin. */
   readonly accountKey: (label: string) => Promise<string>;
   /** No older than `maxAgeMs`. A key that has nothing to fail has none. */

@@ -77,7 +77,10 @@ export function objectionTo(
     return ledgerError("version-old", `version ${running} is older than ${min}`);
   }
   if (order(running, max) > 0 && !allowNewer) {
-    return ledgerError("version-new", `version ${running} is newer than ${max}, the last one tried`);
+    return ledgerError(
+      "version-new",
+      `version ${running} is newer than ${max}, the last one tried`,
+    );
   }
   return null;
 }

@@ -2,7 +2,7 @@
  * Ledger's own client code over our transport. Ledger's transports drop the error detail before the
  * status word; this one keeps it, and turns every status word into a typed error.
  */
-import { ledgerError } from "./ledger-error.ts";
+import { LedgerError, ledgerError } from "./ledger-error.ts";
 import { optionalModule } from "./optional-module.ts";
 import { faultOfStatus, INTERRUPTED, OK, type Request, readStatus } from "./status-word.ts";
 import type { Transport } from "./transport.ts";
@@ -64,25 +64,36 @@ export function openClient(transport: Transport): OpenClient {
   const { AppClient, WalletPolicy } = optionalModule("ledger-bitcoin") as LedgerBitcoin;
   const client = new AppClient(adapter(transport));
   return {
-    getAppAndVersion: () => client.getAppAndVersion(),
-    getMasterFingerprint: () => client.getMasterFingerprint(),
-    getExtendedPubkey: (path, display) => client.getExtendedPubkey(path, display),
-    registerWallet: (policy) => client.registerWallet(policy),
-    getWalletAddress: (...asked) => client.getWalletAddress(...asked),
-    signPsbt: (...asked) => client.signPsbt(...asked),
-    signMessage: (message, path) => client.signMessage(message, path),
+    getAppAndVersion: () => inWords(client.getAppAndVersion()),
+    getMasterFingerprint: () => inWords(client.getMasterFingerprint()),
+    getExtendedPubkey: (path, display) => inWords(client.getExtendedPubkey(path, display)),
+    registerWallet: (policy) => inWords(client.registerWallet(policy)),
+    getWalletAddress: (...asked) => inWords(client.getWalletAddress(...asked)),
+    signPsbt: (...asked) => inWords(client.signPsbt(...asked)),
+    signMessage: (message, path) => inWords(client.signMessage(message, path)),
     policyOf: ({ name, template, keys }) => new WalletPolicy(name, template, keys),
   };
 }
 
+/** What Ledger's client throws by itself are plain errors. */
+async function inWords<Value>(work: Promise<Value>): Promise<Value> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof LedgerError) throw error;
+    const detail = error instanceof Error ? error.message.slice(0, 200) : "";
+    throw ledgerError("protocol", detail, error);
+  }
+}
+
 /** What each instruction of the Bitcoin app is for; CONTINUE keeps what was asked before. */
 const REQUESTS: Readonly<Record<number, Request>> = {
-  0x00: "account",
-  0x02: "register",
-  0x03: "address",
-  0x04: "sign",
-  0x05: "account",
-  0x10: "message",
+  0: "account",
+  2: "register",
+  3: "address",
+  4: "sign",
+  5: "account",
+  16: "message",
 };
 const CLA_BITCOIN = 0xe1;
 const CLA_CONTINUE = 0xf8;
