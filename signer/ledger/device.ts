@@ -57,14 +57,18 @@ export function openLedgerDevice(options: LedgerDeviceOptions): LedgerDevice {
     return connection;
   }
 
-  /** A connection kept from before may be dead; nothing was asked yet, so it is opened anew. */
+  /**
+   * Nothing was asked yet, so it may be asked twice: a connection kept from before may be dead, and an
+   * app that waits for the rest of a broken exchange says once that it does not understand.
+   */
   async function checked(): Promise<LedgerSession> {
     const kept = connection !== null;
     try {
       return await check(await connected(), options);
     } catch (error) {
-      if (!kept || !(error instanceof LedgerError) || !isBroken(error)) throw error;
+      if (!(error instanceof LedgerError) || !isBroken(error)) throw error;
       await drop();
+      if (!kept && error.fault !== "protocol") throw error;
       return await check(await connected(), options);
     }
   }
