@@ -26,6 +26,8 @@ const TABLES = {
   signatures: "digest intent txid bytes",
   answers: "request digest",
   vaults: "id keys document registered_at",
+  device_registrations: "fingerprint policy vault hmac app_version at",
+  device_asked: "txid",
 } as const;
 type Table = keyof typeof TABLES;
 const TABLE_NAMES = Object.keys(TABLES) as readonly Table[];
@@ -65,6 +67,9 @@ const schema = z.strictObject({
     signatures: rows,
     answers: rows,
     vaults: rows,
+    // Documents of earlier versions know of no devices.
+    device_registrations: rows.default([]),
+    device_asked: rows.default([]),
   }),
 });
 
@@ -92,7 +97,9 @@ export function exportJournal(db: Database.Database): JournalDocument {
   const table = (name: Table) =>
     db
       // Notices go in the order in which they were heard, everything else by its key.
-      .prepare<[], Record<string, unknown>>(`SELECT * FROM ${name} ORDER BY 1, 2`)
+      .prepare<[], Record<string, unknown>>(
+        `SELECT * FROM ${name} ORDER BY ${TABLES[name].includes(" ") ? "1, 2" : "1"}`,
+      )
       .all()
       .map((row) => TABLES[name].split(" ").map((column) => written(row[column])));
   return {
@@ -121,6 +128,8 @@ export function exportJournal(db: Database.Database): JournalDocument {
       signatures: table("signatures"),
       answers: table("answers"),
       vaults: table("vaults"),
+      device_registrations: table("device_registrations"),
+      device_asked: table("device_asked"),
     },
   };
 }
@@ -221,10 +230,11 @@ function merge(db: Database.Database, name: Table, all: JournalDocument["tables"
 }
 
 /**
- * Two memories may have heard a notice at another height, or know another state of an account: what
- * is there stays, and of an account the later state counts.
+ * Two memories may have heard a notice at another height, know another state of an account, or have
+ * registered a vault on a device at another time: what is there stays, and of an account the later
+ * state counts. A wrong seal of a device shows at its next use, and lets nothing be signed.
  */
-const GROWING: ReadonlySet<Table> = new Set<Table>(["notices", "accounts"]);
+const GROWING: ReadonlySet<Table> = new Set<Table>(["notices", "accounts", "device_registrations"]);
 
 /** Every outpoint of every claim belongs to the claim's intent, and to none but who took it over. */
 function refuseDoubleClaims(db: Database.Database): void {

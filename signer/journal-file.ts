@@ -30,8 +30,24 @@ export class JournalError extends Error {
   }
 }
 
-/** Rises with every change of the tables; a journal of another version is refused. */
-const VERSION = 3;
+/** Rises with every change of the tables; what no migration leads from is refused. */
+const VERSION = 4;
+/** Since version 4. */
+const DEVICES = `
+  -- What devices have sealed; see ledger/registrations.ts.
+  CREATE TABLE device_registrations (
+    fingerprint TEXT NOT NULL CHECK (fingerprint GLOB '${"[0-9a-f]".repeat(8)}'),
+    policy TEXT NOT NULL CHECK (length(policy) = 64),
+    vault TEXT NOT NULL,
+    hmac TEXT NOT NULL CHECK (length(hmac) = 64 AND hmac NOT GLOB '*[^0-9a-f]*'),
+    app_version TEXT NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (fingerprint, policy)
+  ) STRICT, WITHOUT ROWID;
+  -- Transactions of which a device may have given signatures; see ledger/asked.ts.
+  CREATE TABLE device_asked (txid TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+`;
+/** By the version that they lead from, each to the next. */
+const MIGRATIONS: Readonly<Record<string, string>> = { 3: DEVICES };
 const SCHEMA = `
   CREATE TABLE journal (
     version INTEGER NOT NULL, network TEXT NOT NULL, role TEXT NOT NULL
@@ -115,6 +131,7 @@ const SCHEMA = `
   ) STRICT;
   CREATE UNIQUE INDEX policies_standing ON policies (standing) WHERE standing <> 'past';
   CREATE UNIQUE INDEX policies_version ON policies (version) WHERE standing <> 'announced';
+  ${DEVICES}
 `;
 
 /** Makes a new, empty journal: part of provisioning, never of a start. */
@@ -180,7 +197,7 @@ function durable(db: Database.Database): void {
 }
 
 function checkIdentity(db: Database.Database, { file, network, role }: JournalOptions): void {
-  const row = identityOf(db, file);
+  let row = identityOf(db, file);
   if (row === undefined || row.network !== network || row.role !== role) {
     db.close();
     throw new JournalError(
@@ -188,6 +205,7 @@ function checkIdentity(db: Database.Database, { file, network, role }: JournalOp
       `journal ${file} belongs to the ${row?.role} on ${row?.network}, not to the ${role} on ${network}`,
     );
   }
+  row = migrated(db, row);
   if (row.version !== BigInt(VERSION)) {
     db.close();
     const later = row.version > BigInt(VERSION);
@@ -196,6 +214,18 @@ function checkIdentity(db: Database.Database, { file, network, role }: JournalOp
       `journal ${file} was written by ${later ? "a later" : "an earlier"} version of Ballast`,
     );
   }
+}
+
+/** Each step whole or not at all: a crash between two leaves a journal of a version that is known. */
+function migrated(db: Database.Database, row: IdentityRow): IdentityRow {
+  const step = MIGRATIONS[String(row.version)];
+  if (step === undefined) return row;
+  const version = row.version + 1n;
+  db.transaction(() => {
+    db.exec(step);
+    db.prepare("UPDATE journal SET version = ?").run(version);
+  }).exclusive();
+  return migrated(db, { ...row, version });
 }
 
 interface IdentityRow {

@@ -2,6 +2,7 @@
 import type { Network } from "../policies/bitcoin/network.ts";
 import type { CurvePool } from "./curve.ts";
 import { KeyError } from "./key-error.ts";
+import { type LedgerParts, openLedgerKey } from "./ledger/open.ts";
 import { tokenKey } from "./pkcs11/key.ts";
 import { openToken } from "./pkcs11/token.ts";
 import { parsePkcs11Uri } from "./pkcs11/uri.ts";
@@ -14,9 +15,11 @@ export interface OpenKeyOptions {
   /** Added to the environment of a token's process, where its library is configured by it. */
   readonly env?: Readonly<Record<string, string>>;
   readonly log: (event: string, fields: Record<string, unknown>) => void;
+  /** For a device that a person uses; without them none is opened. */
+  readonly ledger?: LedgerParts;
 }
 
-/** Opens `software:/path/to/key.json` or `pkcs11:token=…?module-path=…`. */
+/** Opens `software:/path/to/key.json`, `pkcs11:token=…?module-path=…` or `ledger:hid`. */
 export async function openKey(uri: string, options: OpenKeyOptions): Promise<Key> {
   const scheme = uri.slice(0, uri.indexOf(":") + 1);
   switch (scheme) {
@@ -28,12 +31,17 @@ export async function openKey(uri: string, options: OpenKeyOptions): Promise<Key
       const { token: label, serial } = parsePkcs11Uri(uri);
       return tokenKey({ token, network, name: label ?? serial ?? "" });
     }
+    case "ledger:": {
+      const { network, ledger, log } = options;
+      if (ledger === undefined) throw new KeyError("unsupported", "a Ledger needs a journal");
+      return openLedgerKey(uri, { network, log, ...ledger });
+    }
     default:
       throw new KeyError(
         "unsupported",
         scheme === ""
-          ? "the key is no URI: expected software: or pkcs11:"
-          : `no key can be opened by "${scheme}": expected software: or pkcs11:`,
+          ? "the key is no URI: expected software:, pkcs11: or ledger:"
+          : `no key can be opened by "${scheme}": expected software:, pkcs11: or ledger:`,
       );
   }
 }

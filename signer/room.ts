@@ -9,6 +9,7 @@ import { type Guard, type GuardParts, guard } from "./guard.ts";
 import { type Heads, openHeads } from "./heads.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { type Law, openLaw } from "./law.ts";
+import type { LookNotice } from "./ledger/look.ts";
 import { openBitcoind } from "./node/bitcoind.ts";
 import { BitcoindError } from "./node/bitcoind-error.ts";
 import { type Chain, openChain } from "./node/chain.ts";
@@ -19,7 +20,7 @@ import { selfTest } from "./self-test.ts";
 import type { AuditPage } from "./service/routes.ts";
 import type { PolicyAnswer, SignerStatus } from "./service/wire.ts";
 import type { HeadKey, Hears, Key, Registers } from "./signer.ts";
-import { openVaults } from "./vaults.ts";
+import { openVaults, type Vaults } from "./vaults.ts";
 
 export interface SigningRoom extends Guard, Registers, Hears {
   readonly key: Key;
@@ -57,6 +58,7 @@ export async function openSigningRoom(
   config: RoomConfig,
   log: RoomLog,
   stage: NonNullable<GuardParts["stage"]> = () => undefined,
+  look: (notice: LookNotice) => void = () => undefined,
 ): Promise<SigningRoom> {
   selfTest();
   const configured = readSignedPolicy(readDocument(config.policy));
@@ -85,11 +87,17 @@ export async function openSigningRoom(
   let key: Key;
   let heads: Heads | null = null;
   let opened: Key | null = null;
+  let registered: Vaults | null = null;
   try {
     law = openLaw({ journal, configured, now, log });
     // The delay of an announced policy begins, and ends, with what the node says.
     if (law.announced() !== null) await firstLook(law, node, log);
-    key = await openKey(config.key, { network, curve, env: config.token_environment, log });
+    refuseCrowdedDevice(config.key, law.inForce());
+    key = await openKey(config.key, {
+      ...{ network, curve, env: config.token_environment, log },
+      // A device is shown registered vaults only; they are opened after the key.
+      ledger: { database: journal.database, vaultOf: (id) => registered?.byId(id) ?? null, look },
+    });
     opened = key;
     const headKey = headKeyOf(key, auditKey);
     if (headKey !== null) heads = openHeads({ journal, key: headKey, log });
@@ -99,6 +107,7 @@ export async function openSigningRoom(
     throw error;
   }
   const vaults = openVaults({ journal, policy: law.inForce(), key, now, watch });
+  registered = vaults;
   const parts = {
     name: config.name,
     get policy() {
@@ -170,6 +179,17 @@ export async function openSigningRoom(
       await closeRest();
     },
   };
+}
+
+/**
+ * A device signs for one wallet policy at a time and shows few outputs. Its law must say so, or
+ * people would learn to click away what the device warns of.
+ */
+function refuseCrowdedDevice(uri: string, { onePolicy, name }: Policy): void {
+  if (!uri.startsWith("ledger:") || onePolicy) return;
+  throw new ConfigError(
+    `policy ${name} is not for a Ledger: it must say transaction.one_policy: true (coins of one vault, at most 8 outputs)`,
+  );
 }
 
 /** Null where none is configured: the log is a chain then, and nobody attests it. */

@@ -116,8 +116,9 @@ export interface Key {
   /** Proof of possession over a text: a signature that can never be one of a transaction. */
   readonly provePossession: (account: string, text: string) => Promise<Uint8Array>;
   /**
-   * Signs a line that a person means, by the account's child 0/0: 65 bytes as a Bitcoin signed message,
-   * or 64 of BIP340; see policies/bitcoin/message.ts. A key that speaks for no person has none.
+   * A line of text signed by the account's child 0/0: 65 bytes of a Bitcoin signed message by a
+   * device that shows the line, 64 of BIP340 by any other; see policies/bitcoin/message.ts. Printable
+   * ASCII, at most 300 bytes.
    */
   readonly signLine?: (account: string, text: string) => Promise<Uint8Array>;
   /** The account key of a label, made on first use: key information with origin. */

@@ -8,12 +8,14 @@ import * as ecc from "tiny-secp256k1";
 import { z } from "zod";
 import { fingerprintOf, HARDENED, writePath, writeXpub } from "../policies/bitcoin/account-key.ts";
 import { fromHex, hex, hmacSha512 } from "../policies/bitcoin/hash.ts";
+import { textHash } from "../policies/bitcoin/message.ts";
 import { NETWORKS, type Network, PARAMETERS } from "../policies/bitcoin/network.ts";
 import { concat } from "../policies/bitcoin/wire.ts";
 import { isApproval } from "../policies/decide.ts";
 import { possessionHash, possessionKey } from "../policies/possession.ts";
 import type { CurvePool } from "./curve.ts";
 import { KeyError } from "./key-error.ts";
+import { checkLine } from "./signed-line.ts";
 import type { Key } from "./signer.ts";
 
 const fileSchema = z.strictObject({
@@ -109,6 +111,13 @@ export function openSoftwareKey({ file, network, curve }: SoftwareKeyOptions): K
       const { tweak } = possessionKey(key);
       const [proof] = await curve.sign([{ secret, tweak, message: possessionHash(text) }]);
       return proof ?? NOTHING;
+    },
+    signLine: async (id, text) => {
+      checkLine(text);
+      const { secret, key } = accountOf(id);
+      const { tweak } = possessionKey(key);
+      const [signature] = await curve.sign([{ secret, tweak, message: textHash(text) }]);
+      return signature ?? NOTHING;
     },
     accountKey: async (label) => {
       const account = accounts.find((candidate) => candidate.label === label);

@@ -27,20 +27,22 @@ describe("folders", () => {
     expect([...top].sort()).toEqual([...ROOMS, "test", ".ci"].sort());
   });
 
-  it("go two levels deep", () => {
-    expect(folders.filter((folder) => folder.split("/").length > 2)).toEqual([]);
+  it("go two levels deep; a real part rebuilt for tests may have a folder of its own", () => {
+    const deep = folders.filter((folder) => folder.split("/").length > 2);
+    expect(deep.filter((folder) => !/^test\/support\/[^/]+$/.test(folder))).toEqual([]);
   });
 
-  it.each(folders.filter((folder) => ROOMS.includes(folder.split("/")[0] ?? "")))(
-    "%s has a README that names each of its files",
-    (folder) => {
-      const page = read(join(folder, "README.md"));
-      const parts = files
-        .filter((file) => dirname(file) === folder && /\.(ts|json)$/.test(file))
-        .map((file) => basename(file));
-      expect(parts.filter((part) => !page.includes(`\`${part}\``))).toEqual([]);
-    },
-  );
+  it.each(
+    folders.filter(
+      (folder) => ROOMS.includes(folder.split("/")[0] ?? "") || folder.startsWith("test/support/"),
+    ),
+  )("%s has a README that names each of its files", (folder) => {
+    const page = read(join(folder, "README.md"));
+    const parts = files
+      .filter((file) => dirname(file) === folder && /\.(ts|json)$/.test(file))
+      .map((file) => basename(file));
+    expect(parts.filter((part) => !page.includes(`\`${part}\``))).toEqual([]);
+  });
 });
 
 describe("files", () => {
