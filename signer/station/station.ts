@@ -10,7 +10,7 @@ import { type Requests, StationError, type StationRequest } from "./requests.ts"
 import { type Quote, type Sight, sightOf } from "./sight.ts";
 
 export interface StationParts {
-  readonly room: SigningRoom;
+  readonly room: Pick<SigningRoom, "review" | "sign" | "registerVault" | "knows" | "tell">;
   /** Null where requests come as files. */
   readonly requests: Requests | null;
   readonly quote: () => Promise<Quote | null>;
