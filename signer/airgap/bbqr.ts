@@ -197,13 +197,16 @@ function pack(
     : { encoding: "2", text: base32nopad.encode(bytes) };
 }
 
-/** Never holds more than `bytesMax` bytes, whatever a few bytes promise to become. */
+/**
+ * Never holds more than `bytesMax` bytes, whatever a few bytes promise to become. The window is the
+ * largest: with ten bits zlib refuses a sender's larger window only in files beyond its buffer.
+ */
 function inflate(bytes: Uint8Array, bytesMax: number): Uint8Array {
   let inflated: { buffer: Buffer; engine: { bytesWritten: number } };
   try {
     // With `info` Node tells how much of the input it took; the types do not know of it.
     inflated = inflateRawSync(bytes, {
-      windowBits: WINDOW_BITS,
+      windowBits: constants.Z_MAX_WINDOWBITS,
       maxOutputLength: bytesMax,
       info: true,
     }) as unknown as typeof inflated;

@@ -29,7 +29,7 @@ export function readBytewords(text: string): Uint8Array {
 }
 
 /** CRC-32 (ISO 3309), big-endian. */
-export function crcBytes(bytes: Uint8Array): Uint8Array {
+function crcBytes(bytes: Uint8Array): Uint8Array {
   const crc = new Uint8Array(CRC_BYTES);
   new DataView(crc.buffer).setUint32(0, crc32(bytes), false);
   return crc;
