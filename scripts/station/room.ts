@@ -43,7 +43,7 @@ export function run(options: Common, work: (at: At) => Promise<number>): Promise
     const terminal = openTerminal(json ? process.stderr : process.stdout);
     let open: OpenStation | null = null;
     try {
-      open = await openStation(config, { log: quiet, show: terminal.show });
+      open = await openStation(config, { log: quiet, ...terminal });
       const print = json ? (value: unknown) => console.log(JSON.stringify(value)) : null;
       return await work({ open, config, terminal, print });
     } catch (error) {

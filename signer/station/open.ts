@@ -19,14 +19,14 @@ export interface OpenStation extends Station {
   readonly close: () => Promise<void>;
 }
 
-export interface StationOptions extends Pick<Person, "show"> {
+export interface StationOptions extends Person {
   readonly log: RoomLog;
 }
 
 /** Throws what openSigningRoom throws: a ConfigError, JournalError or KeyError in plain words. */
 export async function openStation(
   config: StationConfig,
-  { log, show }: StationOptions,
+  { log, show, ask }: StationOptions,
 ): Promise<OpenStation> {
   const { name, policy, journal, key, node, price } = config;
   const identity = identityOf(readIdentity(config.identity));
@@ -35,7 +35,7 @@ export async function openStation(
     orchestrator === undefined
       ? null
       : httpRequests({
-          ...{ url: orchestrator.url, token: readSecret(orchestrator.token), name, identity },
+          ...{ url: orchestrator.url, token: readSecret(orchestrator.token), identity },
         });
   const room = await openSigningRoom(
     {
@@ -44,8 +44,7 @@ export async function openStation(
       ...(config.audit_key !== undefined && { audit_key: config.audit_key }),
     },
     log,
-    () => undefined,
-    (notice) => show(before(notice)),
+    { look: (notice) => show(before(notice)), person: { show, ask } },
   );
   const quote = async () => (price === undefined ? null : await askPrice(price));
   return {

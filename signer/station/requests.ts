@@ -46,6 +46,8 @@ export interface Requests {
     answer: { readonly psbt: Uint8Array; readonly spendHash: string },
   ) => Promise<void>;
   readonly decline: (request: StationRequest, reason: string) => Promise<void>;
+  /** Attests the ends of ceremonies that this station took part in; says which. */
+  readonly attest: () => Promise<readonly string[]>;
   readonly notices: () => Promise<readonly Words[]>;
   readonly say: (words: Words) => Promise<void>;
 }

@@ -31,6 +31,9 @@ export async function goThrough(parts: SessionParts): Promise<readonly Handled[]
   const { heard, refused } = await station.hear();
   if (heard > 0) person.show([`${heard} words of users are known to this station.`]);
   for (const reason of refused) person.show([`Words that this station does not take: ${reason}`]);
+  for (const ceremony of await station.attest()) {
+    person.show([`Ceremony ${ceremony} has ended, and this station has attested its transcript.`]);
+  }
   const requests = await station.list();
   if (requests.length === 0) person.show(["Nothing waits for you."]);
   const handled: Handled[] = [];

@@ -34,6 +34,8 @@ export interface Station {
    */
   readonly approve: (request: StationRequest, spendHash: string) => Promise<SignOutcome>;
   readonly decline: (request: StationRequest, reason: string) => Promise<void>;
+  /** Attests ceremonies that have ended; says which. */
+  readonly attest: () => Promise<readonly string[]>;
   /** Hears what users have said since; says how many words were new or refused. */
   readonly hear: () => Promise<{ readonly heard: number; readonly refused: readonly string[] }>;
 }
@@ -97,6 +99,7 @@ export function station({ room, requests, quote, log }: StationParts): Station {
       log("spend declined", { intent: request.id, reason });
       await requests?.decline(request, reason);
     },
+    attest: async () => (await requests?.attest()) ?? [],
     hear: async () => {
       let heard = 0;
       const refused: string[] = [];

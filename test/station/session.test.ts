@@ -71,6 +71,7 @@ function desk(waiting: readonly StationRequest[], words: readonly Words[] = []):
       list: async () => waiting,
       signed: async ({ id }, answer) => void signed.push({ id, ...answer }),
       decline: async ({ id }, reason) => void declined.push({ id, reason }),
+      attest: async () => [],
       notices: async () => words,
       say: async () => undefined,
     },
