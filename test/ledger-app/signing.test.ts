@@ -61,12 +61,17 @@ async function signed(
   make: (spend: LedgerSpend) => PsbtMaps | Promise<PsbtMaps>,
   policy: PolicyText = MULTI,
 ): Promise<Outcome> {
-  const wallet = wallets.get(policy);
-  if (wallet === undefined) throw new Error("not registered");
+  const wallet = walletOf(policy);
   reviews = [];
   const psbt = await make(wallet.spend);
   const reply = await sign(exchange, { policy, hmac: wallet.hmac, psbt });
   return { reply, reviews };
+}
+
+function walletOf(policy: PolicyText): { hmac: Uint8Array; spend: LedgerSpend } {
+  const wallet = wallets.get(policy);
+  if (wallet === undefined) throw new Error("not registered");
+  return wallet;
 }
 
 /** The answer of a refusal: error detail and status word in hex. */
@@ -362,9 +367,9 @@ describe("an input", () => {
   });
 
   it("of another policy is foreign, though the key is the same", async () => {
-    const exit = await wallets.get(EXIT)?.spend.own();
+    const exit = await walletOf(EXIT).spend.own();
     const outcome = await signed(async (spend) =>
-      spend.psbt({ inputs: [exit ?? payment(0n), await spend.own()] }),
+      spend.psbt({ inputs: [exit, await spend.own()] }),
     );
     expect(outcome.reviews.map(({ kind }) => kind)).toEqual(["warning", "transaction"]);
     expect(outcome.reply.yielded.map(([input]) => input)).toEqual([1]);
@@ -374,7 +379,7 @@ describe("an input", () => {
     [512, true],
     [513, false],
   ])("is one of at most 512, else the app asks nothing: %i", async (count, isAsked) => {
-    const { hmac, spend } = wallets.get(MULTI) ?? (await Promise.reject(new Error("no wallet")));
+    const { hmac, spend } = walletOf(MULTI);
     const inputs = Array<SpendPart>(count).fill(payment(1n));
     let asked = 0;
     const psbt = spend.psbt({ inputs });
