@@ -6,6 +6,9 @@ import { concatBytes } from "@scure/btc-signer/utils.js";
 import type { Network } from "./network.ts";
 
 const OP_RETURN = 0x6a;
+const OP_PUSHDATA1 = 0x4c;
+/** Longest push whose length is its operation. */
+const PUSH_MAX = 75;
 /** Standardness of the app's time: 80 bytes of data and their operations. */
 const RETURN_MAX = 83;
 const RETURN_PUSHES_MAX = 5;
@@ -54,16 +57,26 @@ function returnText(script: Uint8Array): string | null {
 /** One push, which must be the shortest way to push it. */
 function pushAt(script: Uint8Array, at: number): { text: string; next: number } | null {
   const code = script[at] ?? 0;
-  if (code === 0) return { text: "0", next: at + 1 };
-  if (code === 0x4f) return { text: "-1", next: at + 1 };
-  if (code >= 0x51 && code <= 0x60) return { text: String(code - 0x50), next: at + 1 };
-  const long = code === 0x4c;
-  if (code > 75 && !long) return null;
+  const number = numberOf(code);
+  if (number !== null) return { text: number, next: at + 1 };
+  const long = code === OP_PUSHDATA1;
+  if (code > PUSH_MAX && !long) return null;
   const start = long ? at + 2 : at + 1;
   const length = long ? (script[at + 1] ?? 0) : code;
   const data = script.subarray(start, start + length);
-  const [byte = 0] = data;
-  if (data.length !== length || (long && length <= 75)) return null;
-  if (length === 1 && (byte === 0x81 || (byte >= 1 && byte <= 16))) return null;
+  if (data.length !== length || (long && length <= PUSH_MAX) || isNumber(data)) return null;
   return { text: `0x${hex.encode(data)}`, next: start + length };
+}
+
+/** Operations that push a small number. */
+function numberOf(code: number): string | null {
+  if (code === 0) return "0";
+  if (code === 0x4f) return "-1";
+  return code >= 0x51 && code <= 0x60 ? String(code - 0x50) : null;
+}
+
+/** One byte for which there is an operation. */
+function isNumber(data: Uint8Array): boolean {
+  const [byte = 0] = data;
+  return data.length === 1 && (byte === 0x81 || (byte >= 1 && byte <= 16));
 }

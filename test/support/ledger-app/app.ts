@@ -8,8 +8,9 @@ import type { Device } from "./device.ts";
 import { type Faults, noFaults } from "./faults.ts";
 import { signMessage } from "./message.ts";
 import { NETWORKS } from "./network.ts";
-import type { Person, Review } from "./review.ts";
+import type { Person, Review, Show } from "./review.ts";
 import { openSeed } from "./seed.ts";
+import { openSession, type Session } from "./session.ts";
 import { signPsbt } from "./sign-psbt.ts";
 import { answer, answerError, refuse, STATUS, StatusError } from "./status.ts";
 
@@ -27,12 +28,13 @@ export interface LedgerApp {
 }
 
 export interface AppOptions {
+  /** BIP39 words, without a passphrase. */
   readonly mnemonic: string;
   readonly person: Person;
   readonly appName?: keyof typeof NETWORKS;
   readonly version?: string;
   /** Called with each screen. */
-  readonly onScreen?: (lines: readonly string[]) => void;
+  readonly onScreen?: Show;
 }
 
 /** The device is not there. */
@@ -48,6 +50,17 @@ interface Command {
   readonly ins: number;
   readonly p2: number;
   readonly data: Uint8Array;
+}
+
+interface State {
+  /** All that commands work with, but for the client and the person. */
+  readonly parts: Pick<Device, "seed" | "network" | "faults">;
+  readonly person: Person;
+  readonly show: Show;
+  readonly version: string;
+  session: Session | null;
+  isPlugged: boolean;
+  isBusy: boolean;
 }
 
 const CLASS = { app: 0xe1, framework: 0xf8, system: 0xb0 } as const;
@@ -66,137 +79,118 @@ const COMMANDS = new Map([
   [0x10, signMessage],
 ]);
 
-/** A command that waits for its client's reply. */
-interface Session {
-  resume: ((reply: Uint8Array) => void) | null;
-  deliver: (answer: Uint8Array) => void;
-  fail: (error: unknown) => void;
-}
-
 export function openApp({ mnemonic, person, onScreen, ...options }: AppOptions): LedgerApp {
   const network = NETWORKS[options.appName ?? "Bitcoin Test"];
-  const version = options.version ?? "2.4.6";
-  const seed = openSeed(mnemonic, network.versions);
-  const faults = noFaults();
   const screens: (readonly string[])[] = [];
-  let session: Session | null = null;
-  let isPlugged = true;
-  let isBusy = false;
-
-  const show = (lines: readonly string[]): void => {
+  const show: Show = (lines) => {
     screens.push(lines);
     onScreen?.(lines);
   };
-
-  const unplug = (): void => {
-    isPlugged = false;
-    session?.fail(new UnpluggedError());
-    session = null;
+  const parts = { seed: openSeed(mnemonic, network.versions), network, faults: noFaults() };
+  const version = options.version ?? "2.4.6";
+  const state: State = {
+    parts,
+    person,
+    show,
+    version,
+    session: null,
+    isPlugged: true,
+    isBusy: false,
   };
-
-  /** Starts a command; the promise is of its first answer. */
-  const start = (
-    command: (device: Device, data: Uint8Array) => Promise<Uint8Array>,
-    data: Uint8Array,
-  ): Promise<Uint8Array> =>
-    new Promise((deliver, fail) => {
-      const own: Session = { resume: null, deliver, fail };
-      session = own;
-      const ask = (question: Uint8Array): Promise<Uint8Array> =>
-        new Promise((resume) => {
-          own.resume = resume;
-          own.deliver(answer(question, STATUS.interrupted));
-        });
-      const confirm = async (review: Review): Promise<void> => {
-        const decision = await person(review, show);
-        if (session !== own) return new Promise(() => {});
-        if (decision === "never") await new Promise(() => {});
-        if (decision === "unplug") {
-          unplug();
-          await new Promise(() => {});
-        }
-        const isApproved = decision === "approve";
-        const after = isApproved ? review.approved : review.rejected;
-        if (after !== null) show([after]);
-        if (!isApproved) refuse(STATUS.denied);
-      };
-      command({ seed, network, faults, ask, confirm, show }, data).then(
-        (result) => own.deliver(answer(result, STATUS.ok)),
-        (error: unknown) =>
-          error instanceof StatusError ? own.deliver(answerError(error)) : own.fail(error),
-      );
-    });
-
-  const proceed = (waiting: Session, reply: Uint8Array): Promise<Uint8Array> =>
-    new Promise((deliver, fail) => {
-      const { resume } = waiting;
-      Object.assign(waiting, { resume: null, deliver, fail });
-      resume?.(reply);
-    });
-
-  const respond = (apdu: Uint8Array): Uint8Array | Promise<Uint8Array> => {
-    if (faults.locked) return refuse(STATUS.locked);
-    const { cla, ins, p2, data } = readCommand(apdu);
-    const waiting: Session | null = session?.resume ? session : null;
-    session = waiting;
-    if (waiting !== null) {
-      if (cla === CLASS.framework && ins === CONTINUE) return proceed(waiting, data);
-      session = null;
-      return refuse(STATUS.incorrectData);
-    }
-    if (cla === CLASS.system) {
-      if (ins !== GET_APP_AND_VERSION) refuse(STATUS.unknownInstruction);
-      return answer(nameAndVersion(network.appName, version), STATUS.ok);
-    }
-    if (p2 > PROTOCOL) refuse(STATUS.wrongParameters);
-    if (cla === CLASS.framework && ins === CONTINUE) refuse(STATUS.badState);
-    if (cla !== CLASS.app) refuse(STATUS.unknownClass);
-    return start(COMMANDS.get(ins) ?? refuse(STATUS.unknownInstruction), data);
-  };
-
   show([network.home, "app is ready"]);
   return {
-    faults,
+    faults: parts.faults,
     screens,
-    unplug,
+    exchange: (apdu) => exchange(state, apdu),
+    unplug: () => unplug(state),
     plug: () => {
-      isPlugged = true;
-    },
-    exchange: async (apdu) => {
-      if (!isPlugged) throw new UnpluggedError();
-      if (isBusy) throw new Error("the device answers one command at a time");
-      isBusy = true;
-      try {
-        return await respond(apdu);
-      } catch (error) {
-        if (error instanceof StatusError) return answerError(error);
-        throw error;
-      } finally {
-        isBusy = false;
-      }
+      state.isPlugged = true;
     },
   };
+}
+
+async function exchange(state: State, apdu: Uint8Array): Promise<Uint8Array> {
+  if (!state.isPlugged) throw new UnpluggedError();
+  if (state.isBusy) throw new Error("the device answers one command at a time");
+  state.isBusy = true;
+  try {
+    return await respond(state, apdu);
+  } catch (error) {
+    if (error instanceof StatusError) return answerError(error);
+    throw error;
+  } finally {
+    state.isBusy = false;
+  }
+}
+
+function unplug(state: State): void {
+  state.isPlugged = false;
+  state.session?.fail(new UnpluggedError());
+  state.session = null;
+}
+
+/** A reply to the command under way, or the first APDU of the next one. */
+async function respond(state: State, apdu: Uint8Array): Promise<Uint8Array> {
+  if (state.parts.faults.locked) refuse(STATUS.locked);
+  const command = readCommand(apdu);
+  const isContinue = command.cla === CLASS.framework && command.ins === CONTINUE;
+  if (state.session?.isWaiting()) {
+    if (isContinue) return state.session.proceed(command.data);
+    // Any other command ends the one under way, and is not done itself.
+    state.session = null;
+    refuse(STATUS.incorrectData);
+  }
+  if (command.cla === CLASS.system) return system(state, command);
+  if (command.p2 > PROTOCOL) refuse(STATUS.wrongParameters);
+  if (isContinue) refuse(STATUS.badState);
+  if (command.cla !== CLASS.app) refuse(STATUS.unknownClass);
+  const run = COMMANDS.get(command.ins) ?? refuse(STATUS.unknownInstruction);
+  return start(state, (device) => run(device, command.data));
+}
+
+function start(state: State, run: (device: Device) => Promise<Uint8Array>): Promise<Uint8Array> {
+  const session: Session = openSession((ask) => {
+    const confirm = (review: Review): Promise<void> =>
+      confirmed(state, review, () => state.session === session);
+    return run({ ...state.parts, ask, confirm, show: state.show });
+  });
+  state.session = session;
+  return session.first;
+}
+
+/** Asks the person. Whoever never answers, or pulls the cable, leaves the command hanging. */
+async function confirmed(state: State, review: Review, isCurrent: () => boolean): Promise<void> {
+  const decision = await state.person(review, state.show);
+  if (!isCurrent() || decision === "never") return forever();
+  if (decision === "unplug") {
+    unplug(state);
+    return forever();
+  }
+  const after = decision === "approve" ? review.approved : review.rejected;
+  if (after !== null) state.show(after.split("\n"));
+  if (decision === "reject") refuse(STATUS.denied);
+}
+
+function forever(): Promise<never> {
+  return new Promise(() => {});
+}
+
+function system({ parts, version }: State, { ins }: Command): Uint8Array {
+  if (ins !== GET_APP_AND_VERSION) refuse(STATUS.unknownInstruction);
+  const name = Buffer.from(parts.network.appName);
+  const number = Buffer.from(version);
+  const format = 1;
+  const flags = [0];
+  return answer(
+    Uint8Array.from([format, name.length, ...name, number.length, ...number, 1, ...flags]),
+    STATUS.ok,
+  );
 }
 
 /** Class, instruction, two parameters, and data behind their length. */
 function readCommand(apdu: Uint8Array): Command {
   const [cla = 0, ins = 0, , p2 = 0, length = 0] = apdu;
-  if (apdu.length < HEADER_BYTES || apdu.length > HEADER_BYTES + 1 + length) {
-    refuse(STATUS.wrongLength);
-  }
   const data = apdu.subarray(HEADER_BYTES + 1);
-  return data.length === length ? { cla, ins, p2, data } : refuse(STATUS.wrongLength);
-}
-
-/** Format 1; name, version and flags, each behind its length. */
-function nameAndVersion(name: string, version: string): Uint8Array {
-  return Buffer.from([
-    1,
-    name.length,
-    ...Buffer.from(name),
-    version.length,
-    ...Buffer.from(version),
-    1,
-    0,
-  ]);
+  if (apdu.length < HEADER_BYTES || data.length !== length) refuse(STATUS.wrongLength);
+  return { cla, ins, p2, data };
 }

@@ -4,7 +4,7 @@ import type { Faults } from "./faults.ts";
 import { isOwn, type KeyInformation, keyAt } from "./key-information.ts";
 import type { Network } from "./network.ts";
 import type { Policy } from "./policy.ts";
-import type { Review } from "./review.ts";
+import type { Review, Show } from "./review.ts";
 import type { Seed } from "./seed.ts";
 import { refuse, STATUS } from "./status.ts";
 
@@ -15,8 +15,8 @@ export interface Device {
   readonly ask: Ask;
   /** Shows a review and returns when the person approved. @throws StatusError 6985 else. */
   readonly confirm: (review: Review) => Promise<void>;
-  /** Shows one screen that nobody needs to answer. */
-  readonly show: (lines: readonly string[]) => void;
+  /** Shows what nobody needs to answer. */
+  readonly show: Show;
 }
 
 /** A key of the policy; null when its text is not well formed. */

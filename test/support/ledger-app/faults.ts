@@ -1,17 +1,18 @@
 /** What a test can make the device do wrong; changed while it runs. */
 
-export type SignatureFault =
-  | "honest"
-  /** A valid signature for another leaf's hash, said to be for this one. */
-  | "other-leaf"
-  /** A valid signature by another key, said to be by this one. */
-  | "wrong-key"
-  /** The last byte is missing. */
-  | "short"
-  /** Success, and nothing was handed over. */
-  | "none"
-  /** The same result handed over twice. */
-  | "twice";
+/**
+ * What comes instead of an honest signature: one over another leaf's hash; one by another key; one
+ * without its last byte; nothing, and success; the same result twice.
+ */
+export const SIGNATURE_FAULTS = [
+  "honest",
+  "other-leaf",
+  "wrong-key",
+  "short",
+  "none",
+  "twice",
+] as const;
+export type SignatureFault = (typeof SIGNATURE_FAULTS)[number];
 
 export interface Faults {
   /** The screen is locked: every command is answered with 5515. */

@@ -20,7 +20,8 @@ export interface Review {
 }
 
 /** `never`: nobody presses a button, the exchange stays open. `unplug`: the cable is pulled. */
-export type Answer = "approve" | "reject" | "never" | "unplug";
+export const ANSWERS = ["approve", "reject", "never", "unplug"] as const;
+export type Answer = (typeof ANSWERS)[number];
 
 /** Shows one screen: its title's line and the lines of text under it. */
 export type Show = (lines: readonly string[]) => void;

@@ -43,7 +43,7 @@ export function xpubReview({
     ],
     approve: "Approve public key",
     reject: "Reject public key",
-    approved: "Public key approved",
+    approved: "Public key\napproved",
     rejected: "Public key rejected",
   };
 }
@@ -122,7 +122,7 @@ export function transactionReview(spend: {
     ],
     approve: "Sign transaction",
     reject: "Reject transaction",
-    approved: "Transaction signed",
+    approved: "Signing transaction",
     rejected: "Transaction rejected",
   };
 }

@@ -35,6 +35,7 @@ const HIGH_FEE_FROM_SATS = 100_000n;
 
 export async function signPsbt(device: Device, data: Uint8Array): Promise<Uint8Array> {
   const spend = await readSpend(device, data);
+  device.show(["Loading transaction"]);
   const inputs = await viewInputs(device, spend);
   const outputs = await viewOutputs(device, spend, inputs.totalSats);
   const digest = await readDigest(device, spend);
@@ -47,6 +48,7 @@ export async function signPsbt(device: Device, data: Uint8Array): Promise<Uint8A
       await signInput(device, spend, { expression, index, digest });
     }
   }
+  device.show(["Transaction signed"]);
   return new Uint8Array();
 }
 

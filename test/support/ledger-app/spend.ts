@@ -48,7 +48,7 @@ const CHANGE_OUTPUTS_MAX = 10;
 const SUPPLY_SATS = 2_100_000_000_000_000n;
 const SIGHASH_SINGLE = 3;
 /** DEFAULT and ALL are signed without a word, the others after a warning. */
-const SIGHASHES = { plain: [0, 1], odd: [2, 3, 0x81, 0x82, 0x83] } as const;
+const SIGHASHES = { plain: new Set([0, 1]), odd: new Set([2, 3, 0x81, 0x82, 0x83]) };
 
 /** The map of an input; expressions with a derivation in it are marked to be signed. */
 export async function inputMap(device: Device, spend: Spend, index: number): Promise<InputMap> {
@@ -83,17 +83,21 @@ export async function viewInputs(device: Device, spend: Spend): Promise<InputsVi
     if (!input.fields.has(INPUT.witnessUtxo)) {
       refuse(STATUS.incorrectData, SIGN_DETAIL.missingWitnessUtxo);
     }
-    const sighash = await sighashOf(device, input);
-    if (!isIn(SIGHASHES.plain, sighash)) {
-      if (!isIn(SIGHASHES.odd, sighash)) refuse(STATUS.notSupported);
-      hasOddSighash = true;
-    }
-    if ((sighash & SIGHASH_SINGLE) === SIGHASH_SINGLE && index >= spend.outputs.size) {
-      refuse(STATUS.notSupported, SIGN_DETAIL.sighashSingle);
-    }
+    const sighash = allowedSighash(await sighashOf(device, input), {
+      hasOutput: index < spend.outputs.size,
+    });
+    hasOddSighash ||= SIGHASHES.odd.has(sighash);
   }
   if (ownInputs.size === 0) refuse(STATUS.incorrectData);
   return { totalSats, ownInputs, hasOddSighash };
+}
+
+/** SINGLE, with or without ANYONECANPAY, needs an output at the input's place. */
+function allowedSighash(sighash: number, { hasOutput }: { readonly hasOutput: boolean }): number {
+  if (!SIGHASHES.plain.has(sighash) && !SIGHASHES.odd.has(sighash)) refuse(STATUS.notSupported);
+  const isSingle = (sighash & SIGHASH_SINGLE) === SIGHASH_SINGLE;
+  if (isSingle && !hasOutput) refuse(STATUS.notSupported, SIGN_DETAIL.sighashSingle);
+  return sighash;
 }
 
 /** What is change is not shown: an own derivation on the change branch, and the very script. */
@@ -162,8 +166,4 @@ async function isAt(
   const { template } = spend.policy;
   if (place.index >= 2 ** 31) return false;
   return equalBytes(await outputScript(xpubs(device, spend), { template, place }), script);
-}
-
-function isIn(list: readonly number[], value: number): boolean {
-  return list.includes(value);
 }
