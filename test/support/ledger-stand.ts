@@ -135,12 +135,19 @@ export function ledgerStand(options: StandOptions = {}): LedgerStand {
   return stand;
 }
 
+interface VaultAround {
+  readonly exit?: boolean;
+  readonly name?: string;
+  /** Seed of the trustee's key. */
+  readonly trustee?: string;
+}
+
 /** A user's vault with the key as the LSP's; the other two are the test's own. */
-export function vaultAround(lsp: string, more: { exit?: boolean; name?: string } = {}): TestVault {
-  const { exit = false, name = "Ballast" } = more;
+export function vaultAround(lsp: string, more: VaultAround = {}): TestVault {
+  const { exit = false, name = "Ballast", trustee = "ledger/trustee" } = more;
   const parties = new Map([
     ["user", party("ledger/user")],
-    ["trustee", party("ledger/trustee")],
+    ["trustee", party(trustee)],
   ] as const);
   const holders = [
     { role: "lsp" as const, key: lsp },
