@@ -205,7 +205,7 @@ function checkIdentity(db: Database.Database, { file, network, role }: JournalOp
       `journal ${file} belongs to the ${row?.role} on ${row?.network}, not to the ${role} on ${network}`,
     );
   }
-  row = migrated(db, row);
+  row = migrated(db, { file, row });
   if (row.version !== BigInt(VERSION)) {
     db.close();
     const later = row.version > BigInt(VERSION);
@@ -217,15 +217,24 @@ function checkIdentity(db: Database.Database, { file, network, role }: JournalOp
 }
 
 /** Each step whole or not at all: a crash between two leaves a journal of a version that is known. */
-function migrated(db: Database.Database, row: IdentityRow): IdentityRow {
+function migrated(
+  db: Database.Database,
+  { file, row }: { readonly file: string; readonly row: IdentityRow },
+): IdentityRow {
   const step = MIGRATIONS[String(row.version)];
   if (step === undefined) return row;
   const version = row.version + 1n;
-  db.transaction(() => {
-    db.exec(step);
-    db.prepare("UPDATE journal SET version = ?").run(version);
-  }).exclusive();
-  return migrated(db, { ...row, version });
+  try {
+    db.transaction(() => {
+      db.exec(step);
+      db.prepare("UPDATE journal SET version = ?").run(version);
+    }).exclusive();
+  } catch (error) {
+    db.close();
+    const detail = `journal ${file} cannot be brought from version ${row.version} to ${version}`;
+    throw new JournalError("damaged", detail, { cause: error });
+  }
+  return migrated(db, { file, row: { ...row, version } });
 }
 
 interface IdentityRow {

@@ -17,7 +17,8 @@ export async function checkOwn(
 ): Promise<void> {
   const { origin } = key;
   if (origin?.fingerprint !== session.fingerprint) {
-    throw unknownAccount(session, `is not the ${role}'s, whose master is ${origin?.fingerprint}`);
+    const words = `its master is ${session.fingerprint}, the ${role}'s key has ${origin?.fingerprint}`;
+    throw ledgerError("wrong-seed", words);
   }
   const number = accountNumber(key, network);
   if (number === null) {

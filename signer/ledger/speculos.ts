@@ -14,7 +14,7 @@ export interface SpeculosPlace {
   readonly port: number;
 }
 
-const answerSchema = z.strictObject({ data: z.string().regex(/^(?:[0-9a-fA-F]{2}){2,}$/) });
+const answerSchema = z.object({ data: z.string().regex(/^(?:[0-9a-fA-F]{2}){2,}$/) });
 /** An answer is at most 64 KiB by ISO 7816; Ledger's are below 300 bytes. */
 const ANSWER_BYTES_MAX = 200_000;
 

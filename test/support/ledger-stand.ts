@@ -5,7 +5,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Role, Vault } from "../../policies/vault.ts";
+import { type Approval, decide } from "../../policies/decide.ts";
+import {
+  composeVault,
+  type Role,
+  readVault,
+  type Vault,
+  vaultScripts,
+} from "../../policies/vault.ts";
 import { type Journal, openJournal } from "../../signer/journal.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import type { LedgerKey } from "../../signer/ledger/key.ts";
@@ -15,6 +22,7 @@ import { openLedgerKey } from "../../signer/ledger/open.ts";
 import type { Transport } from "../../signer/ledger/transport.ts";
 import { type LedgerApp, openApp, UnpluggedError } from "./ledger-app/app.ts";
 import { type Answer, type Review, reader } from "./ledger-app/review.ts";
+import { party, type Spend, type TestVault } from "./spend.ts";
 
 /** The device of the recordings, and another one. */
 export const SEEDS = {
@@ -43,6 +51,10 @@ export interface StandOptions {
   readonly network?: "regtest" | "testnet" | "bitcoin";
   readonly role?: Role;
   readonly answerMsMax?: number;
+  /** Talks to a real server at the URI, and not to the stand's own app. */
+  readonly real?: boolean;
+  /** What arrives in place of an answer. */
+  readonly bend?: (answer: Uint8Array, apdu: Uint8Array) => Uint8Array;
 }
 
 export interface LedgerStand {
@@ -89,7 +101,7 @@ export function ledgerStand(options: StandOptions = {}): LedgerStand {
       vaultOf: (id) => vaults.get(id) ?? null,
       look: (notice) => void stand.looks.push(notice),
       log: (event) => void stand.logged.push(event),
-      connect: async () => connect(stand, wire),
+      ...(options.real !== true && { connect: async () => connect(stand, wire, options.bend) }),
       ...(options.answerMsMax !== undefined && { answerMsMax: options.answerMsMax }),
     });
   const opened: LedgerKey[] = [];
@@ -123,8 +135,37 @@ export function ledgerStand(options: StandOptions = {}): LedgerStand {
   return stand;
 }
 
+interface VaultAround {
+  readonly exit?: boolean;
+  readonly name?: string;
+  /** Seed of the trustee's key. */
+  readonly trustee?: string;
+}
+
+/** A user's vault with the key as the LSP's; the other two are the test's own. */
+export function vaultAround(lsp: string, more: VaultAround = {}): TestVault {
+  const { exit = false, name = "Ballast", trustee = "ledger/trustee" } = more;
+  const parties = new Map([
+    ["user", party("ledger/user")],
+    ["trustee", party(trustee)],
+  ] as const);
+  const holders = [
+    { role: "lsp" as const, key: lsp },
+    ...[...parties].map(([role, { text }]) => ({ role, key: text })),
+  ];
+  const vault = readVault(composeVault({ network: "regtest", kind: "user", name, holders, exit }));
+  return { vault, scripts: vaultScripts(vault), parties };
+}
+
+/** The approval of an honest spend; a spend that the law refuses fails the test with its reasons. */
+export function approvalOf(spend: Spend): Approval {
+  const decision = decide(spend.case);
+  if (decision.kind === "approved") return decision.approval;
+  throw new Error(decision.violations.map(({ rule, detail }) => `${rule}: ${detail}`).join("; "));
+}
+
 /** A cable to whatever device is on the stand now; a device that was swapped took its cable along. */
-function connect(stand: LedgerStand, wire: Wire): Transport {
+function connect(stand: LedgerStand, wire: Wire, bend: StandOptions["bend"]): Transport {
   const { app } = stand;
   wire.connections += 1;
   return {
@@ -135,7 +176,8 @@ function connect(stand: LedgerStand, wire: Wire): Transport {
       if (cla === 0xe1) wire.asked.set(ins, (wire.asked.get(ins) ?? 0) + 1);
       if (stand.app !== app) throw ledgerError("disconnected", "another device");
       try {
-        const answer = await app.exchange(apdu);
+        const given = await app.exchange(apdu);
+        const answer = bend?.(given, apdu) ?? given;
         wire.bytesIn += answer.length;
         return answer;
       } catch (error) {
