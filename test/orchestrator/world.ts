@@ -12,6 +12,7 @@ import { depositsRole } from "../../orchestrator/spend/deposits.ts";
 import { findIntent, type IntentRow, raise } from "../../orchestrator/spend/intents.ts";
 import { reserveRole } from "../../orchestrator/spend/reserve.ts";
 import { acceptUserPsbt, signRole } from "../../orchestrator/spend/sign.ts";
+import type { RaisedPurpose } from "../../orchestrator/spend/signers.ts";
 import { readPsbt, writePsbtText } from "../../policies/bitcoin/psbt.ts";
 import { msatsPerVbyte } from "../../policies/money.ts";
 import { readVault, type VaultScripts, vaultScripts } from "../../policies/vault.ts";
@@ -109,6 +110,7 @@ export async function moveIn(
 export const ELSEWHERE = "bcrt1p5cyxnuxmeuwuvkwfem96lqzszd02n6xdcjrs20cac6yqjjwudpxqvg32hk";
 
 export interface Wish {
+  readonly purpose?: RaisedPurpose;
   readonly sats: bigint;
   readonly reference: string;
   readonly address?: string;
@@ -117,10 +119,10 @@ export interface Wish {
 export async function withdraw(
   { parts }: World,
   { account }: Resident,
-  { sats, reference, address = ELSEWHERE }: Wish,
+  { purpose = "withdrawal", sats, reference, address = ELSEWHERE }: Wish,
 ): Promise<IntentRow> {
   const feeRate = msatsPerVbyte(2_000n);
-  const outcome = await raise(parts, { account, address, sats, reference, feeRate });
+  const outcome = await raise(parts, { purpose, account, address, sats, reference, feeRate });
   if (outcome.kind === "refused") throw new Error(outcome.reasons.join("; "));
   return outcome.intent;
 }
