@@ -34,11 +34,13 @@ import {
 import { cancel } from "../spend/reserve.ts";
 import { acceptUserPsbt } from "../spend/sign.ts";
 import type { RaisedPurpose } from "../spend/signers.ts";
+import { type CeremonyApiParts, ceremonyRoutes } from "./ceremonies.ts";
 import { type Problem, problemOf, sendProblem } from "./problem.ts";
+import { ownRoutes, type StationApiParts, stationRoutes } from "./stations.ts";
 import { type StatusParts, statusReport, unreadiness } from "./status.ts";
 import { PAGE_SECURITY_POLICY, statusPage } from "./status-page.ts";
 
-export interface ApiParts extends StatusParts {
+export interface ApiParts extends StatusParts, StationApiParts, CeremonyApiParts {
   readonly scripts: Scripts;
   readonly combiner: Combiner;
   readonly accounts: Accounts;
@@ -130,9 +132,13 @@ function apiOf(parts: ApiParts): express.Express {
       .type("html")
       .send(statusPage(await statusReport(parts)));
   });
+  // Stations have tokens of their own, which open nothing below.
+  app.use("/v1/station", ownRoutes(parts, BODY_BYTES_MAX));
   // Before a byte of a body is read.
   app.use(bearer(parts.token));
   app.use(express.json({ limit: BODY_BYTES_MAX, strict: true }));
+  app.use(stationRoutes(parts));
+  app.use(ceremonyRoutes(parts));
 
   app.get("/v1/status", async (_request, response) => {
     response.json(await report());

@@ -143,6 +143,23 @@ export function listIntents(db: Db, limit: number): Promise<readonly IntentRow[]
     .execute();
 }
 
+/** What waits for the account's user, oldest first. */
+export function builtIntentsOf(
+  db: Db,
+  account: string,
+  limit: number,
+): Promise<readonly IntentRow[]> {
+  return db
+    .selectFrom("intents")
+    .selectAll()
+    .where("account", "=", account)
+    .where("state", "=", "built")
+    .orderBy("created_at")
+    .orderBy("id")
+    .limit(limit)
+    .execute();
+}
+
 /** Which intents a step looks for. */
 export interface Due {
   readonly states: readonly IntentState[];

@@ -1,6 +1,9 @@
 /** The orchestrator's parts around a chain, stepped by hand: no timers, a clock that a test moves. */
 import { type Accounts, openAccounts } from "../../orchestrator/accounts/accounts.ts";
 import { openScripts } from "../../orchestrator/accounts/scripts.ts";
+import { noticesRole } from "../../orchestrator/ceremony/notices.ts";
+import { ceremoniesRole } from "../../orchestrator/ceremony/watch.ts";
+import type { RoleName } from "../../orchestrator/config.ts";
 import type { Chain } from "../../orchestrator/io/chain.ts";
 import { openStore, type Store } from "../../orchestrator/io/store.ts";
 import { silentLog } from "../../orchestrator/log.ts";
@@ -30,7 +33,7 @@ export interface World {
   readonly accounts: Accounts;
   readonly lsp: SoftwareLsp;
   readonly parts: ReturnType<typeof partsOf>;
-  readonly roles: Readonly<Record<"deposits" | "reserve" | "sign" | "broadcast" | "confirm", Role>>;
+  readonly roles: Readonly<Record<RoleName, Role>>;
   /** Every role until all are idle. */
   readonly settle: () => Promise<void>;
   readonly pass: (ms: bigint) => void;
@@ -49,13 +52,15 @@ export function openWorld(chain: Chain): World {
     sign: signRole(parts),
     broadcast: broadcastRole(parts),
     confirm: confirmRole(parts),
+    ceremonies: ceremoniesRole(parts),
+    notices: noticesRole(parts, lsp),
   };
   return {
     store,
     lsp,
     parts,
     roles,
-    accounts: openAccounts({ ...parts, network: "regtest" }),
+    accounts: openAccounts(parts),
     pass: (ms) => {
       now += ms;
     },
@@ -74,6 +79,7 @@ function partsOf(store: Store, chain: Chain, signer: SoftwareLsp, clock: () => b
     combiner,
     clock,
     log: silentLog,
+    network: "regtest" as const,
     confirmations: CONFIRMATIONS,
     inputsMax: 20,
   };
