@@ -27,7 +27,7 @@ export type QuorumPart = keyof typeof ASSENTS;
 const QUORUM_PARTS = Object.keys(ASSENTS) as [QuorumPart, ...QuorumPart[]];
 
 /** Whether this part signs the spend itself, with a key of the vault. */
-export function holdsKey(part: Part): boolean {
+export function holdsKey(part: Part): part is "trustee" | "second-trustee" {
   return part === "trustee" || part === "second-trustee";
 }
 
