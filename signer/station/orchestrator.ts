@@ -1,7 +1,6 @@
 /** Requests over HTTP: the orchestrator is asked, with the token that its operator gave this station. */
 import { base64 } from "@scure/base";
 import { z } from "zod";
-import { PSBT_BYTES_MAX } from "../../policies/bitcoin/psbt.ts";
 import {
   type Act,
   attestLine,
@@ -12,6 +11,7 @@ import {
   REASON_CHARACTERS_MAX,
   readCeremony,
 } from "../../policies/ceremony.ts";
+import { LINE_BYTES_MAX } from "../../policies/evidence/line.ts";
 import { verifyTranscript } from "../../policies/transcript.ts";
 import type { VaultRegistration, Words } from "../signer.ts";
 import type { Identity } from "./identity.ts";
@@ -19,19 +19,16 @@ import { asRequest } from "./request-file.ts";
 import {
   type CeremonyPlace,
   type Requests,
+  type SaidWords,
   StationError,
   type StationRequest,
 } from "./requests.ts";
+import { askOrchestrator, Conflict, type Wire } from "./wire.ts";
 
-export interface HttpRequestsOptions {
-  readonly url: string;
-  readonly token: string;
+export interface HttpRequestsOptions extends Wire {
   readonly identity: Identity;
 }
 
-const WAIT_MS = 30_000;
-/** Twenty requests of the largest size. */
-const ANSWER_BYTES_MAX = 20 * 2 * PSBT_BYTES_MAX;
 /** So often an event is written anew because somebody else spoke first. */
 const TRIES_MAX = 8;
 
@@ -62,13 +59,20 @@ const listSchema = z.object({
 
 const noticesSchema = z.object({
   notices: z
-    .array(z.object({ text: z.string().max(300), signature: z.string().max(130) }))
-    .max(10_000),
+    .array(
+      z.object({
+        sequence: z.int().nonnegative(),
+        text: z.string().max(LINE_BYTES_MAX),
+        signature: z.string().max(130),
+        vaults: z.array(z.unknown()).max(2),
+      }),
+    )
+    .max(1_000),
 });
 
 export function httpRequests(options: HttpRequestsOptions): Requests {
   const { identity } = options;
-  const ask = (path: string, body?: unknown) => answered(options, path, body);
+  const ask = (path: string, body?: unknown) => askOrchestrator(options, path, body);
 
   async function listed() {
     const answer = listSchema.safeParse(await ask("/v1/station/requests"));
@@ -154,9 +158,18 @@ export function httpRequests(options: HttpRequestsOptions): Requests {
       return attested;
     },
     notices: async () => {
-      const answer = noticesSchema.safeParse(await ask("/v1/station/notices"));
-      if (answer.success) return answer.data.notices;
-      throw new StationError("malformed", "the orchestrator's notices cannot be read");
+      const said: SaidWords[] = [];
+      for (let after = 0; ; ) {
+        const answer = noticesSchema.safeParse(await ask(`/v1/station/notices?after=${after}`));
+        if (!answer.success) {
+          throw new StationError("malformed", "the orchestrator's notices cannot be read");
+        }
+        const last = answer.data.notices.at(-1)?.sequence ?? after;
+        // A page that leads nowhere ends it, whatever stands on it.
+        if (last <= after) return said;
+        after = last;
+        said.push(...answer.data.notices.map(wordsFrom));
+      }
     },
     say: async (words: Words) => {
       await ask("/v1/station/notices", words);
@@ -201,6 +214,12 @@ function decoded(psbt: string): Uint8Array {
   }
 }
 
+type Noticed = z.output<typeof noticesSchema>["notices"][number];
+
+function wordsFrom({ text, signature, vaults }: Noticed): SaidWords {
+  return { words: { text, signature }, vaults: vaults as readonly VaultRegistration[] };
+}
+
 interface Spoken {
   readonly do: Act;
   readonly detail: Readonly<Record<string, string>>;
@@ -227,51 +246,6 @@ function nameIn({ participants }: CeremonyPlace["document"], { publicKey }: Iden
   throw new StationError("refused", "this station's key takes no part in the ceremony");
 }
 
-/** Something happened meanwhile: look again. */
-class Conflict extends StationError {}
-
 function raise(error: Error): never {
   throw error;
-}
-
-const problemSchema = z.object({
-  detail: z.string().optional(),
-  reasons: z.array(z.string()).optional(),
-});
-
-async function answered(
-  { url, token }: HttpRequestsOptions,
-  path: string,
-  body: unknown,
-): Promise<unknown> {
-  let response: Response;
-  let text: string;
-  try {
-    response = await fetch(`${url}${path}`, {
-      method: body === undefined ? "GET" : "POST",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(WAIT_MS),
-      redirect: "error",
-    });
-    text = await response.text();
-  } catch (error) {
-    const detail = `the orchestrator at ${url} does not answer; nothing is lost, ask again later`;
-    throw new StationError("unreachable", detail, { cause: error });
-  }
-  const answer = text.length > ANSWER_BYTES_MAX ? null : json(text);
-  if (response.ok && answer !== null) return answer;
-  const { data } = problemSchema.safeParse(answer);
-  const said = [...new Set([data?.detail ?? "", ...(data?.reasons ?? [])])].filter(Boolean);
-  const detail = `the orchestrator says ${response.status}: ${said.join("; ") || "no more"}`;
-  if (response.status === 409) throw new Conflict("refused", detail);
-  throw new StationError("refused", detail);
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

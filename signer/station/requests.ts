@@ -38,6 +38,11 @@ export interface CeremonyPlace {
   readonly head: string;
 }
 
+export interface SaidWords {
+  readonly words: Words;
+  readonly vaults: readonly VaultRegistration[];
+}
+
 /** Where requests come from and where answers go. */
 export interface Requests {
   readonly list: () => Promise<readonly StationRequest[]>;
@@ -48,6 +53,7 @@ export interface Requests {
   readonly decline: (request: StationRequest, reason: string) => Promise<void>;
   /** Attests the ends of ceremonies that this station took part in; says which. */
   readonly attest: () => Promise<readonly string[]>;
-  readonly notices: () => Promise<readonly Words[]>;
+  /** What users have said, the oldest first, each with the vaults that it is about. */
+  readonly notices: () => Promise<readonly SaidWords[]>;
   readonly say: (words: Words) => Promise<void>;
 }

@@ -2,10 +2,10 @@
  * A station: one person's own signer. It fetches what waits, judges by its own law, shows what it
  * computed itself, and signs only after the person has agreed to that very transaction.
  */
-import { readVault, type Vault } from "../../policies/vault.ts";
+import { readVault, type Vault, VaultError } from "../../policies/vault.ts";
 import { KeyError } from "../key-error.ts";
 import type { SigningRoom } from "../room.ts";
-import type { SignOutcome } from "../signer.ts";
+import type { SignOutcome, VaultRegistration } from "../signer.ts";
 import { type Requests, StationError, type StationRequest } from "./requests.ts";
 import { type Quote, type Sight, sightOf } from "./sight.ts";
 
@@ -73,6 +73,19 @@ export function station({ room, requests, quote, log }: StationParts): Station {
     return outcome;
   }
 
+  async function meet(vaults: readonly VaultRegistration[]): Promise<readonly Acquaintance[]> {
+    const met: Acquaintance[] = [];
+    for (const registration of vaults) {
+      const vault = vaultOf(registration);
+      if (room.knows(vault.id)) continue;
+      const outcome = await room.registerVault(registration);
+      const reasons = outcome.kind === "refused" ? outcome.reasons : [];
+      log("vault met", { vault: vault.id, reasons });
+      met.push({ vault, reasons });
+    }
+    return met;
+  }
+
   return {
     list: async () => {
       if (requests !== null) return await requests.list();
@@ -81,18 +94,7 @@ export function station({ room, requests, quote, log }: StationParts): Station {
         "no orchestrator is configured: give the request as a file",
       );
     },
-    meet: async ({ vaults }) => {
-      const met: Acquaintance[] = [];
-      for (const registration of vaults) {
-        const vault = readVault(registration.vault);
-        if (room.knows(vault.id)) continue;
-        const outcome = await room.registerVault(registration);
-        const reasons = outcome.kind === "refused" ? outcome.reasons : [];
-        log("vault met", { vault: vault.id, reasons });
-        met.push({ vault, reasons });
-      }
-      return met;
-    },
+    meet: ({ vaults }) => meet(vaults),
     look,
     approve,
     decline: async (request, reason) => {
@@ -103,12 +105,29 @@ export function station({ room, requests, quote, log }: StationParts): Station {
     hear: async () => {
       let heard = 0;
       const refused: string[] = [];
-      for (const words of (await requests?.notices()) ?? []) {
-        const outcome = await room.tell(words);
-        if (outcome.kind === "heard") heard += 1;
-        else refused.push(...outcome.reasons);
+      for (const { words, vaults } of (await requests?.notices()) ?? []) {
+        try {
+          // Words about a vault are heard by those alone who have registered it.
+          await meet(vaults);
+          const outcome = await room.tell(words);
+          if (outcome.kind === "heard") heard += 1;
+          else refused.push(...outcome.reasons);
+        } catch (error) {
+          // One who says junk keeps nobody else from being heard.
+          if (!(error instanceof StationError)) throw error;
+          refused.push(error.message);
+        }
       }
       return { heard, refused };
     },
   };
+}
+
+function vaultOf({ vault }: VaultRegistration): Vault {
+  try {
+    return readVault(vault);
+  } catch (error) {
+    if (!(error instanceof VaultError)) throw error;
+    throw new StationError("malformed", error.message, { cause: error });
+  }
 }

@@ -11,8 +11,7 @@ import { price } from "../../policies/money.ts";
 import { RECEIVE } from "../../policies/vault.ts";
 import { openCurvePool } from "../../signer/curve.ts";
 import { KeyError } from "../../signer/key-error.ts";
-import type { Words } from "../../signer/signer.ts";
-import type { Requests, StationRequest } from "../../signer/station/requests.ts";
+import type { Requests, SaidWords, StationRequest } from "../../signer/station/requests.ts";
 import { goThrough, handle, type Person } from "../../signer/station/session.ts";
 import { type Station, station } from "../../signer/station/station.ts";
 import {
@@ -62,7 +61,7 @@ interface Desk {
 }
 
 /** The orchestrator's side: what waits, and what came back. */
-function desk(waiting: readonly StationRequest[], words: readonly Words[] = []): Desk {
+function desk(waiting: readonly StationRequest[], words: readonly SaidWords[] = []): Desk {
   const signed: Desk["signed"] = [];
   const declined: Desk["declined"] = [];
   return {
