@@ -14,7 +14,6 @@ import {
   type Identity,
   provisionCertificates,
 } from "../signer/provisioning/certificates.ts";
-import { createSoftwareKey } from "../signer/software.ts";
 import type { Regtest } from "./regtest.ts";
 
 export interface Provisioned {
@@ -23,14 +22,45 @@ export interface Provisioned {
   readonly orchestratorConfig: string;
   /** The bearer token of the orchestrator's API. */
   readonly apiToken: string;
-  /** The people of the tour: software keys, for trials only. */
-  readonly people: Readonly<Record<"user" | "trustee", Person>>;
+  /** The people of the tour, each with a station and an emulated Ledger. */
+  readonly people: Readonly<Record<PersonName, PersonFiles>>;
 }
 
-export interface Person {
-  readonly key: string;
+export type PersonName = "user" | "trustee";
+
+export interface PersonFiles {
+  readonly name: PersonName;
+  readonly home: string;
+  /** What the emulated device's seed is made of: for trials only. */
+  readonly seed: string;
   readonly journal: string;
   readonly policy: string;
+  readonly identity: string;
+  /** The station's token, once the operator has given it. */
+  readonly token: string;
+}
+
+export interface StationPlaces {
+  /** Where the emulated device answers. */
+  readonly device: number;
+  readonly node: Pick<Regtest, "url" | "cookieFile">;
+  /** The orchestrator's URL; null as long as the station has no token. */
+  readonly api: string | null;
+}
+
+/** Writes the configuration of a person's station, and says where it is. */
+export function provisionStation(
+  person: PersonFiles,
+  { device, node, api }: StationPlaces,
+): string {
+  const { name, home, policy, journal, identity, token } = person;
+  return write(join(home, "station.json"), {
+    format: "ballast/station@1",
+    ...{ name, policy, journal, identity },
+    key: `ledger:emulator?port=${device}`,
+    node: { url: node.url, cookie: node.cookieFile },
+    ...(api !== null && { orchestrator: { url: api, token } }),
+  });
 }
 
 /** A part that the machine lacks, with what to install. */
@@ -125,17 +155,22 @@ function tlsFiles({ ca }: Certificates, identity: Identity | undefined) {
 function clientsOf({ clients }: Certificates) {
   return Object.entries(clients).map(([name, { fingerprint }]) => ({
     ...{ name, certificate: fingerprint, role: name },
-    ...(name === "orchestrator" && { purposes: ["withdrawal"] }),
+    ...(name === "orchestrator" && { purposes: ["withdrawal", "migration"] }),
   }));
 }
 
-function person(name: "user" | "trustee", folder: (name: string) => string): Person {
+function person(name: PersonName, folder: (name: string) => string): PersonFiles {
   const home = folder(name);
-  const key = once(join(home, "key.json"), (file) => createSoftwareKey(file, NETWORK, ["tour"]));
-  const journal = once(join(home, "journal.db"), (file) =>
-    createJournal({ file, network: NETWORK, role: name }),
-  );
-  return { key, journal, policy: join(ROOT, "policies", `${name}.regtest.yaml`) };
+  return {
+    ...{ name, home },
+    seed: secret(join(home, "device-seed")),
+    identity: secret(join(home, "identity")),
+    journal: once(join(home, "journal.db"), (file) =>
+      createJournal({ file, network: NETWORK, role: name }),
+    ),
+    policy: join(ROOT, "policies", `${name}.regtest.yaml`),
+    token: join(home, "api-token"),
+  };
 }
 
 function once(file: string, make: (file: string) => void): string {

@@ -6,13 +6,17 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { MissingPartError, provision } from "./provision.ts";
+import { MissingPartError, type PersonFiles, provision } from "./provision.ts";
 import { RegtestError, startRegtest } from "./regtest.ts";
 import { type Service, startService } from "./service.ts";
-import { playTour, type Tour, tellTour } from "./tour.ts";
+import { tellTour } from "./tour/story.ts";
+import { playTour, type Tour } from "./tour/tour.ts";
 
 /** Where the services are, start after start. */
 const PORTS = { signer: 38_471, api: 38_470 };
+
+/** It stands with the tests, because it guards nothing. */
+const EMULATOR = join(import.meta.dirname, "../test/support/ledger-app/main.ts");
 
 const began = Date.now();
 
@@ -42,24 +46,36 @@ async function main(): Promise<void> {
     const ports = await portsFor();
     const system = await provision({ data, node, ports });
     say("starting the LSP's signer on its token, as its own process");
-    const signer = await service("signer", system.signerConfig);
-    running.push({ name: "the LSP's signer", stop: signer.stop });
+    let signer = await service("signer", system.signerConfig);
+    running.push({ name: "the LSP's signer", stop: () => signer.stop() });
     say(`starting the orchestrator; custody of the LSP's keys: ${signer.ready["custody"]}`);
     const api = await service("orchestrator", system.orchestratorConfig);
     running.push({ name: "the orchestrator", stop: api.stop });
 
     const file = join(data, "tour.json");
-    const record = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Tour) : null;
+    const kept = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Partial<Tour>) : {};
+    // A record of before there was a recovery is no whole tour: it is played on.
+    const record = kept.recovery === undefined ? null : (kept as Tour);
     if (record !== null) {
       say(`the tour was played on ${record.played}; this is its record`);
       say("(another --data folder plays it anew)");
     }
+    async function withoutLsp<Value>(work: () => Promise<Value>): Promise<Value> {
+      say("stopping the LSP's signer: from here on it is gone");
+      await signer.stop();
+      const value = await work();
+      signer = await service("signer", system.signerConfig);
+      say("the LSP's signer is back");
+      return value;
+    }
+    async function played(): Promise<Tour> {
+      const { user, trustee } = system.people;
+      const devices = { user: await device(user), trustee: await device(trustee) };
+      return await playTour({ node, system, api: api.url, devices, withoutLsp, say });
+    }
     const tour = record
       ? { ...record, statusPage: `${api.url}/` }
-      : await Promise.race([
-          playTour({ node, system, api: api.url, say }),
-          stopped.then(() => null),
-        ]);
+      : await Promise.race([played(), stopped.then(() => null)]);
     if (tour === null) return;
     writeFileSync(file, `${JSON.stringify(tour, null, 2)}\n`);
     process.stdout.write(values.json ? `${JSON.stringify(tour)}\n` : `${tellTour(tour)}\n`);
@@ -76,6 +92,17 @@ async function main(): Promise<void> {
       say(`stopping ${name}`);
       await stop();
     }
+  }
+
+  /** A person's Ledger, emulated, as a process of its own; says its port. */
+  async function device({ name, seed, home }: PersonFiles): Promise<number> {
+    const emulator = await startService({
+      name: `the ${name}'s emulated Ledger`,
+      command: [EMULATOR, "--seed-file", seed, "--with-parent"],
+      log: join(home, "device-log"),
+    });
+    running.push({ name: `the ${name}'s emulated Ledger`, stop: emulator.stop });
+    return Number(emulator.ready["port"]);
   }
 
   function service(name: string, config: string): Promise<Service> {

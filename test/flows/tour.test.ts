@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openMiner } from "../../scripts/miner.ts";
 import { startRegtest } from "../../scripts/regtest.ts";
-import type { Tour } from "../../scripts/tour.ts";
+import type { Tour } from "../../scripts/tour/tour.ts";
 import { openBitcoind } from "../../signer/node/bitcoind.ts";
 import { findSoftHsm } from "../../signer/pkcs11/softhsm.ts";
 import { bitcoindPart } from "../support/node.ts";
