@@ -85,8 +85,8 @@ export function bbqrJoin(bytesMax = PSBT_BYTES_MAX): BbqrJoin {
     finish: () => {
       if (first === null || parts.size < first.count) return null;
       const whole = concat(Array.from({ length: first.count }, (_, i) => parts.get(i) ?? NOTHING));
+      if (whole.length > bytesMax) throw oversized();
       const bytes = first.encoding === "Z" ? inflate(whole, bytesMax) : whole;
-      if (bytes.length > bytesMax) throw oversized();
       return { fileType: first.fileType, bytes };
     },
   };

@@ -48,7 +48,6 @@ export function openScan(): Scan {
       const join: Join = open ?? JOINS[as]();
       join.add(text);
       open = join;
-      if (state.kind === "done") return state;
       try {
         const psbt = join.finish();
         state =

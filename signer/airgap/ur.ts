@@ -63,12 +63,13 @@ export function splitUr({ bytes, type, charactersMax, extra = 1 }: UrSplit): str
 
 /** Puts codes together, in whatever order and however often they come. */
 export function urJoin(bytesMax = PSBT_BYTES_MAX): UrJoin {
+  const messageMax = cborHead(CBOR.BYTES, bytesMax).length + bytesMax;
   let begun: Begun | null = null;
   return {
     add: (text) => {
       const { type, body, place } = readUr(text);
       const part = place === null ? wholePart(body) : readPart(body, place);
-      if (part.messageLength > bytesMax + HEAD_BYTES_MAX) throw oversized();
+      if (part.messageLength > messageMax) throw oversized();
       if (begun !== null) sameTransfer(begun, type, part);
       const next = begun ?? begin(type, part);
       next.mixture.add(next.choose(part.number), part.data);
@@ -92,7 +93,6 @@ export function urJoin(bytesMax = PSBT_BYTES_MAX): UrJoin {
       const reader = cborReader(message);
       const bytes = reader.bytes();
       reader.end();
-      if (bytes.length > bytesMax) throw oversized();
       return { type, bytes: Uint8Array.from(bytes) };
     },
   };
@@ -100,8 +100,7 @@ export function urJoin(bytesMax = PSBT_BYTES_MAX): UrJoin {
 
 /** More fragments take seconds to untangle, and no person would hold a camera still for them. */
 const PARTS_MAX = 2_048;
-const HEAD_BYTES_MAX = 5;
-const NUMBER_MAX = 0xffff_ffff;
+const CHECKSUM_MAX = 0xffff_ffff;
 
 interface Part {
   /** From 1, without end. */
@@ -168,7 +167,7 @@ function readPart(body: Uint8Array, place: Pick<Part, "number" | "count">): Part
   );
   const data = reader.bytes();
   reader.end();
-  if (fields !== 5 || number !== place.number || count !== place.count || number > NUMBER_MAX) {
+  if (fields !== 5 || number !== place.number || count !== place.count) {
     throw new AirgapError("bad-part", "a UR code names its place in two ways: scan it again");
   }
   if (count > PARTS_MAX) {
@@ -212,7 +211,7 @@ function fragmentLength(length: number, split: Omit<UrSplit, "bytes"> & { extra:
       number: highest,
       count,
       messageLength: length,
-      checksum: NUMBER_MAX,
+      checksum: CHECKSUM_MAX,
       data: new Uint8Array(each),
     };
     const words = 2 * (writePart(part).length + 4);

@@ -214,6 +214,15 @@ describe("what unpacks", () => {
   });
 });
 
+it("a series that turns out larger than the bound is refused when all is there", () => {
+  const of = (last: number) => {
+    const sizes = [40, 40, last];
+    return sizes.map((size, i) => `B$HP030${i}${"00".repeat(size)}`);
+  };
+  expect(joinBbqr(of(20), 100).bytes).toHaveLength(100);
+  expectFault(() => joinBbqr(of(21), 100), "oversized", /larger than any PSBT/);
+});
+
 it("a series that announces more than the bound is refused at its first part", () => {
   const announced = (bytes: number) => `B$HP0Z00${"00".repeat(bytes)}`;
   const join = bbqrJoin(3_400);

@@ -275,6 +275,12 @@ const bends: readonly (readonly [string, Parameters<typeof bench>[1], KeyError["
       /the device finished the transaction: set it to give back the signed PSBT/,
     ],
     [
+      "a final scriptSig",
+      (maps) => bentFirst(maps, (map) => [...map, field(IN.FINAL_SCRIPTSIG, Uint8Array.of(0))]),
+      "unverified",
+      /the device finished the transaction/,
+    ],
+    [
       "a finished input that still has its signature",
       (maps) => bentFirst(maps, (map) => [...map, field(IN.FINAL_SCRIPTWITNESS, fromHex("0100"))]),
       "unverified",

@@ -125,6 +125,19 @@ describe("the URs of the reference implementation", () => {
     expect(before.have).toBeLessThan(9);
     expect(join.finish()?.bytes).toEqual(wolf(256));
   });
+  it("tell of a fragment only once it is known by itself", () => {
+    const choose = fragmentChooser(9, crc32(cborBytes(wolf(256))));
+    for (const [i, text] of vectors.ur.parts.entries()) {
+      const join = urJoin();
+      join.add(text);
+      const mixed = choose(i + 1);
+      const [only = 0] = mixed;
+      const { have, missing } = join.progress();
+      expect([have, missing.includes(only + 1)]).toEqual(
+        mixed.length === 1 ? [1, false] : [0, true],
+      );
+    }
+  });
   it("are agreed with by every mixed part", () => {
     const join = urJoin();
     for (const part of vectors.ur.parts) join.add(part);
@@ -171,6 +184,18 @@ describe("a PSBT", () => {
     const join = urJoin();
     for (const part of parts.filter((_, i) => i % 3 !== 1)) join.add(part);
     expect(join.finish()?.bytes).toEqual(PSBT);
+  });
+  it("at the bound is read, one byte beyond it is not", () => {
+    const single = (length: number) =>
+      splitUr({ bytes: wolf(length), type: "psbt", charactersMax: 9_999 });
+    const join = urJoin(1_000);
+    for (const text of single(1_000)) join.add(text);
+    expect(join.finish()?.bytes).toEqual(wolf(1_000));
+    expectFault(
+      () => urJoin(1_000).add(single(1_001)[0] ?? ""),
+      "oversized",
+      /larger than any PSBT/,
+    );
   });
   it("that takes too many codes is refused", () => {
     const bytes = new Uint8Array(PSBT_BYTES_MAX);
