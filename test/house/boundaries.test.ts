@@ -86,6 +86,10 @@ const forbidden: readonly Crossing[] = [
   { file: "orchestrator/api/broken.ts", from: "pkcs11js" },
   { file: "orchestrator/main.ts", from: "../test/support/spend.ts" },
   { file: "scripts/broken.ts", from: "../test/support/spend.ts" },
+  { file: "test/support/ledger-app/broken.ts", from: "../../../policies/vault.ts" },
+  { file: "test/support/ledger-app/broken.ts", from: "../../../signer/signer.ts" },
+  { file: "test/support/ledger-app/broken.ts", from: "../spend.ts" },
+  { file: "test/support/ledger-app/broken.ts", from: "ledger-bitcoin" },
 ];
 
 const allowed: readonly Crossing[] = [
@@ -105,6 +109,9 @@ const allowed: readonly Crossing[] = [
   { file: "orchestrator/io/fine.ts", from: "../../signer/node/bitcoind.ts" },
   { file: "orchestrator/main.ts", from: "../signer/service/remote.ts" },
   { file: "scripts/fine.ts", from: "../signer/room.ts" },
+  { file: "test/support/ledger-app/fine.ts", from: "./seed.ts" },
+  { file: "test/support/ledger-app/fine.ts", from: "node:http" },
+  { file: "test/support/ledger-app/fine.ts", from: "@scure/btc-signer/utils.js" },
 ];
 
 /** `policies/broken.ts` and the like become files of their own; the name of main.ts matters. */

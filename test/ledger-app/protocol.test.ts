@@ -169,6 +169,34 @@ describe("a reply in a signature", () => {
   });
 });
 
+describe("a proof that fails late", () => {
+  /** The proof of the key at a place, the n-th time that it is asked for. */
+  const proofOfKey = (index: number): Bend => {
+    let seen = -1;
+    return (reply, question) => {
+      if (question[0] !== GET_PROOF) return reply;
+      seen++;
+      return seen === index ? flip(0)(reply) : reply;
+    };
+  };
+
+  it.each([
+    // Nine fetches compare the keys, four more show them.
+    [0, "00016a82"],
+    [8, "00016a82"],
+    [9, "6a80"],
+    [12, "6a80"],
+  ])("in a registration, at fetch %i", async (index, answer) => {
+    const reply = await register(exchange, MULTI, proofOfKey(index));
+    expect(hex.encode(reply.data) + reply.status.toString(16)).toBe(answer);
+  });
+
+  it("in an address is a state that should not be", async () => {
+    const reply = await address(exchange, { policy: MULTI, hmac }, proofOfKey(5));
+    expect(reply.status).toBe(0xb007);
+  });
+});
+
 describe("a map", () => {
   it("whose keys are not sorted ends a signature", async () => {
     const request = { policy: MULTI, hmac, psbt: spend.psbt() };

@@ -56,6 +56,8 @@ const callSchema = z.object({
     .union([z.string(), z.array(z.string()), z.array(z.tuple([z.number(), signatureSchema]))])
     .optional(),
   error: z.object({ status: z.string() }).optional(),
+  /** Every text that the device showed; lines of one screen are joined by " | ". */
+  screens: z.array(z.string()),
   apduCount: z.number(),
   apdus: z.array(z.tuple([z.string(), z.string()])).optional(),
 });
@@ -77,12 +79,13 @@ describeVectors("Ledger's app as recorded", "ledger/app-2.4.6-user.json", (text)
 
   describeReal(ledgerBitcoin, "asked by Ledger's own client", () => {
     const leaves = leafScripts(calls);
+    let app: LedgerApp;
     let client: LedgerClient;
     let apduCount = 0;
     let rejects = false;
 
     beforeAll(() => {
-      const app = openApp({
+      app = openApp({
         mnemonic: recording.seed,
         person: reader(() => (rejects ? "reject" : "approve")),
       });
@@ -96,6 +99,7 @@ describeVectors("Ledger's app as recorded", "ledger/app-2.4.6-user.json", (text)
       "$title",
       async ({ call }) => {
         apduCount = 0;
+        const screensBefore = app.screens.length;
         rejects = isRejected(call);
         const outcome = await outcomeOf(client, call, calls);
         expect(outcome.status).toEqual(call.error?.status);
@@ -109,6 +113,8 @@ describeVectors("Ledger's app as recorded", "ledger/app-2.4.6-user.json", (text)
           expect(outcome.result).toEqual(call.result);
         }
         expect(apduCount).toBe(call.apduCount);
+        const screens = app.screens.slice(screensBefore).map((lines) => lines.join(" | "));
+        expectShown(pagesOf(screens), pagesOf(call.screens));
       },
     );
   });
@@ -132,6 +138,48 @@ describeVectors("Ledger's app as recorded", "ledger/app-2.4.6-user.json", (text)
     });
   });
 });
+
+type ShownPage = readonly [title: string, text: string];
+
+/** Screens as pages: parts of one text joined, what was left from the call before dropped. */
+function pagesOf(screens: readonly string[]): ShownPage[] {
+  const pages: ShownPage[] = [];
+  for (const screen of screens.filter((one) => !LEFT_OVER.test(one))) {
+    const [heading = "", ...lines] = screen.split(" | ");
+    const title = heading.replace(/ \(\d+\/\d+\)$/, "");
+    const before = heading === title || heading.includes(" (1/") ? undefined : pages.at(-1);
+    if (before === undefined) pages.push([title, lines.join("")]);
+    else pages.splice(-1, 1, [title, before[1] + lines.join("")]);
+  }
+  return pages;
+}
+
+/** The screens of no call in particular. */
+const LEFT_OVER =
+  /app is ready$|^Loading|^Signing|(registered|rejected|verified|signed|approved|cancelled)$/;
+
+/**
+ * The real app's screens were read off while they changed: single ones were missed, some have
+ * letters of the page before behind their text. All that is there the emulator shows, in order.
+ */
+function expectShown(shown: readonly ShownPage[], recorded: readonly ShownPage[]): void {
+  let at = 0;
+  for (const [title, text] of recorded) {
+    const found = shown.findIndex(
+      ([name, whole], i) => i >= at && name === title && isTextOf(whole, text),
+    );
+    expect([title, text, found >= at]).toEqual([title, text, true]);
+    at = found + 1;
+  }
+  expect(shown.length - recorded.length).toBeLessThanOrEqual(recorded.length === 0 ? 0 : 1);
+}
+
+/** Letters left over stand behind the text of a screen, in the middle of a text of several. */
+function isTextOf(text: string, recorded: string): boolean {
+  let at = 0;
+  for (const letter of recorded) if (letter === text[at]) at++;
+  return at === text.length;
+}
 
 interface Outcome {
   readonly status?: string;

@@ -160,7 +160,7 @@ export function pathBytes(path: readonly number[]): Uint8Array {
 }
 
 /** BIP388 policy in Ledger's second format, template and keys by their hashes. */
-export function policyBytes({ name, template, keys }: PolicyText): Uint8Array {
+function policyBytes({ name, template, keys }: PolicyText): Uint8Array {
   return concatBytes(
     Uint8Array.of(2, name.length),
     ascii(name),
@@ -176,12 +176,12 @@ export function compactSize(value: number): Uint8Array {
   return Uint8Array.of(0xfd, value & 0xff, value >> 8);
 }
 
-export function ascii(text: string): Uint8Array {
+function ascii(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text, "latin1"));
 }
 
 /** RFC 6962's tree; the empty list has a root of zeros here. */
-export function merkleRoot(list: readonly Uint8Array[]): Uint8Array {
+function merkleRoot(list: readonly Uint8Array[]): Uint8Array {
   return list.length === 0 ? new Uint8Array(32) : rootOfHashes(list.map(leafHash));
 }
 

@@ -75,7 +75,7 @@ export async function ledgerSpend(
   return { own, psbt: (parts = {}) => psbtMaps({ inputs, outputs, ...parts }) };
 }
 
-export function psbtMaps(spend: {
+function psbtMaps(spend: {
   readonly inputs: readonly SpendPart[];
   readonly outputs: readonly SpendPart[];
 }): PsbtMaps {

@@ -10,7 +10,7 @@ import { type Reader, reader } from "./reader.ts";
 import { addressReview, type KeyLine, registerReview, xpubReview } from "./reviews.ts";
 import { isNameAcceptable, isSane, keysNamed } from "./sanity.ts";
 import { HARDENED, pathText } from "./seed.ts";
-import { REGISTER_DETAIL, refuse, STATUS } from "./status.ts";
+import { REGISTER_DETAIL, refuse, STATUS, StatusError } from "./status.ts";
 
 /** BIP341's point that nobody has a key for. */
 const UNSPENDABLE = "0250929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0";
@@ -80,12 +80,18 @@ export async function walletAddress(device: Device, data: Uint8Array): Promise<U
   const script = await outputScript(async (i) => (await soundKey(device, policy, i)).xpub, {
     template: policy.template,
     place: { change: change === 1, index },
-  });
+  }).catch(badStateIfRefused);
   const address = addressOf(script, device.network) ?? refuse(STATUS.badState);
   if (display !== 0) {
     await device.confirm(addressReview({ address, account: isDefault ? null : policy.name }));
   }
   return Buffer.from(address);
+}
+
+/** The app does not expect a client to fail once the policy is proved. */
+function badStateIfRefused(error: unknown): never {
+  if (error instanceof StatusError) refuse(STATUS.badState);
+  throw error;
 }
 
 /** A policy that needs no registration: one own key on the path that its kind of address has. */

@@ -34,7 +34,8 @@ export function reader(decide: (review: Review) => Answer | Promise<Answer>): Pe
   return async (review, show) => {
     for (const screen of screensOf(review)) show(screen);
     const answer = await decide(review);
-    if (answer === "approve") show([review.approve]);
+    // The page that rejects comes after the one that approves.
+    if (answer === "approve" || answer === "reject") show([review.approve]);
     if (answer === "reject") show([review.reject]);
     return answer;
   };

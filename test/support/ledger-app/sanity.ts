@@ -4,6 +4,7 @@ import type { Ask } from "./client.ts";
 import { type KeyInformation, keyAt } from "./key-information.ts";
 import type { Versions } from "./network.ts";
 import type { Policy } from "./policy.ts";
+import { StatusError } from "./status.ts";
 import {
   expressionsOf,
   type KeyExpression,
@@ -63,8 +64,9 @@ function needsSignature(script: Script): boolean {
 
 /** Compares compressed public keys, each pair fetched anew: the app has no room for all of them. */
 async function areKeysDistinct(ask: Ask, policy: Policy, versions: Versions): Promise<boolean> {
+  // A key that cannot be fetched makes the policy as unfit as one that cannot be read.
   const key = (index: number): Promise<KeyInformation | null> =>
-    keyAt(ask, { keys: policy.keys, index, versions });
+    keyAt(ask, { keys: policy.keys, index, versions }).catch(nullIfRefused);
   for (let i = 0; i + 1 < policy.keys.size; i++) {
     const one = (await key(i))?.xpub.publicKey;
     if (!one) return false;
@@ -74,6 +76,11 @@ async function areKeysDistinct(ask: Ask, policy: Policy, versions: Versions): Pr
     }
   }
   return true;
+}
+
+function nullIfRefused(error: unknown): null {
+  if (error instanceof StatusError) return null;
+  throw error;
 }
 
 /** The same key on a branch that both name (BIP388 forbids it). */

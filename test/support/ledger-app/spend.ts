@@ -41,7 +41,7 @@ export interface OutputsView {
   readonly external: readonly { readonly sats: bigint; readonly script: Uint8Array }[];
 }
 
-export const INPUT = { utxo: 0x00, witnessUtxo: 0x01, sighash: 0x03 } as const;
+const INPUT = { utxo: 0x00, witnessUtxo: 0x01, sighash: 0x03 } as const;
 export const OUTPUT = { amount: 0x03, script: 0x04 } as const;
 
 const CHANGE_OUTPUTS_MAX = 10;
