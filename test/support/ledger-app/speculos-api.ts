@@ -118,15 +118,19 @@ async function respond(
     send(response, 404, { error: "no such path" });
     return;
   }
+  let isOpen = true;
   // A client that hangs up in the middle of a command has pulled the cable of its device.
   response.on("close", () => {
-    if (response.writableFinished || url.pathname !== "/apdu") return;
+    if (!isOpen || url.pathname !== "/apdu") return;
     api.app.unplug();
     api.app.plug();
   });
   try {
-    send(response, 200, await handler(api, await readBody(request), url));
+    const answer = await handler(api, await readBody(request), url);
+    isOpen = false;
+    send(response, 200, answer);
   } catch (error) {
+    isOpen = false;
     if (error instanceof UnpluggedError) response.destroy();
     else send(response, 400, { error: String(error) });
   }
