@@ -7,7 +7,15 @@ import { NETWORKS } from "../policies/bitcoin/network.ts";
 import { PSBT_INPUTS_MAX } from "../policies/bitcoin/psbt.ts";
 import { type MsatsPerVbyte, msatsPerVbyte } from "../policies/money.ts";
 
-export const ROLE_NAMES = ["deposits", "reserve", "sign", "broadcast", "confirm"] as const;
+export const ROLE_NAMES = [
+  "deposits",
+  "reserve",
+  "sign",
+  "broadcast",
+  "confirm",
+  "ceremonies",
+  "notices",
+] as const;
 export type RoleName = (typeof ROLE_NAMES)[number];
 
 /** Above this a rate is a typo: no block in Bitcoin's history asked for it. */
@@ -57,6 +65,20 @@ const schema = z.strictObject({
     }),
   /** Coins in one spend; a Ledger cannot review hundreds. */
   inputs_max: z.int().min(1).max(PSBT_INPUTS_MAX).default(100),
+  /** What a ceremony has unless its opener says otherwise. */
+  ceremonies: z
+    .strictObject({
+      hours: z.int().min(1).max(1_008).default(72),
+      /** After these shares of the time to the deadline people are reminded, in basis points. */
+      reminders_bps: z.array(z.int().min(1).max(9_999)).max(10).default([5_000, 7_500, 9_000]),
+    })
+    .prefault({})
+    .refine(
+      ({ reminders_bps: bps }) => bps.every((part, i) => i === 0 || part > (bps[i - 1] ?? 0)),
+      {
+        message: "reminders_bps do not ascend",
+      },
+    ),
   roles: z
     .union([z.literal("all"), z.array(z.enum(ROLE_NAMES)).min(1)])
     .default("all")

@@ -1,11 +1,13 @@
 /** Puts the orchestrator together: store, node, signer, roles and API. `main.ts` runs it. */
 
 import { openBitcoind } from "../signer/node/bitcoind.ts";
-import type { Registers, Signer } from "../signer/signer.ts";
+import type { Hears, Registers, Signer } from "../signer/signer.ts";
 import { openAccounts } from "./accounts/accounts.ts";
 import { openScripts } from "./accounts/scripts.ts";
 import { type ApiParts, serveApi } from "./api/server.ts";
 import type { SignerCard } from "./api/status.ts";
+import { noticesRole } from "./ceremony/notices.ts";
+import { ceremoniesRole } from "./ceremony/watch.ts";
 import type { OrchestratorConfig, RoleName } from "./config.ts";
 import { openChain } from "./io/chain.ts";
 import type { Clock } from "./io/clock.ts";
@@ -21,7 +23,7 @@ import { signRole } from "./spend/sign.ts";
 
 export interface OrchestratorOptions {
   readonly config: OrchestratorConfig;
-  readonly signer: Signer & Registers;
+  readonly signer: Signer & Registers & Hears;
   /** What the signer says of itself now, for the status page. */
   readonly describeSigner: () => Promise<SignerCard>;
   readonly token: string;
@@ -51,6 +53,8 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     sign: signRole(shared),
     broadcast: broadcastRole(shared),
     confirm: confirmRole(shared),
+    ceremonies: ceremoniesRole(shared),
+    notices: noticesRole(shared, signer),
   };
   const running = runRoles(
     config.roles.map((name) => roles[name]),
@@ -70,6 +74,10 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
       least: config.fees.sat_per_vbyte_min,
       most: config.fees.sat_per_vbyte_max,
       targetBlocks: config.fees.target_blocks,
+    },
+    ceremonies: {
+      hours: config.ceremonies.hours,
+      remindersBps: config.ceremonies.reminders_bps,
     },
     token: options.token,
     port: config.port,

@@ -202,6 +202,13 @@ export function spendFacts(
   };
 }
 
+/** The hash alone, for who needs no other fact. */
+export function spendHash(psbt: Psbt): string {
+  const { tx } = psbt;
+  const spent = psbt.inputs.map((map, i) => readUtxo(map, tx.inputs[i]?.vout ?? 0).output);
+  return spendHashOf(tx, spent);
+}
+
 /** Signatures and hints in a PSBT do not change it; amounts and scripts of the coins do. */
 function spendHashOf(tx: Tx, spent: readonly (TxOutput | null)[]): string {
   const coins = spent.map((output) =>

@@ -91,6 +91,11 @@ export function satsOfCentsFloor(balance: Cents, at: Price): bigint {
   return (balance * SATS_PER_BTC) / at;
 }
 
+/** What sats are worth at a price, rounded down: for people to read, never for a booking. */
+export function centsOfSatsFloor(amount: bigint, at: Price): bigint {
+  return (amount * at) / SATS_PER_BTC;
+}
+
 /** Whole sats that cover an amount of msats: rounded up. */
 export function satsOfMsatsCeil(amount: bigint): bigint {
   return (amount + MSATS_PER_SAT - 1n) / MSATS_PER_SAT;

@@ -6,6 +6,7 @@ import { addHsm } from "./hsm.ts";
 import { addJournal } from "./journal.ts";
 import { addPolicy } from "./policy.ts";
 import { addRules } from "./rules.ts";
+import { addStation } from "./station.ts";
 import { addVault } from "./vault.ts";
 
 const program = new Command("ballast")
@@ -21,6 +22,7 @@ addHsm(program);
 addJournal(program);
 addPolicy(program);
 addRules(program);
+addStation(program);
 addVault(program);
 
 await program.parseAsync();

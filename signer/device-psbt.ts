@@ -5,21 +5,15 @@
  * and the path of change. The exit leaf is never named: a device signs every leaf that it has a path
  * to.
  */
-import { fingerprintOf } from "../policies/bitcoin/account-key.ts";
 import { fromHex, hex } from "../policies/bitcoin/hash.ts";
 import { type Psbt, psbtOf } from "../policies/bitcoin/psbt.ts";
-import { field, IN, OUT, type PsbtField } from "../policies/bitcoin/psbt-fields.ts";
+import { IN, OUT } from "../policies/bitcoin/psbt-fields.ts";
 import { midstates, SIGHASH_DEFAULT, taprootSighash } from "../policies/bitcoin/sighash.ts";
 import { type Tx, txidOf } from "../policies/bitcoin/transaction.ts";
-import { concat, equal, size, sized, u32, u64 } from "../policies/bitcoin/wire.ts";
+import { equal } from "../policies/bitcoin/wire.ts";
 import type { Approval } from "../policies/decide.ts";
-import {
-  CHANGE,
-  type Holder,
-  type Vault,
-  type VaultScript,
-  vaultScripts,
-} from "../policies/vault.ts";
+import { CHANGE, type Holder, type Vault, vaultScripts } from "../policies/vault.ts";
+import { changeFields, coinFields, derivationFields, utxoField } from "../policies/vault-fields.ts";
 
 export interface DeviceSpend {
   readonly approval: Approval;
@@ -27,8 +21,11 @@ export interface DeviceSpend {
   readonly vault: Vault;
 }
 
+/** How much a device is told: a Ledger needs its own way alone, others want to see all of it. */
+export type DeviceDetail = "own" | "whole";
+
 /** v0, as every device takes it. Throws where the approval's own hashes are not those of the PSBT. */
-export function devicePsbt({ approval, vault }: DeviceSpend): Psbt {
+export function devicePsbt({ approval, vault }: DeviceSpend, detail: DeviceDetail = "own"): Psbt {
   const { spend } = approval;
   const own = ownHolder({ approval, vault });
   const scripts = vaultScripts(vault);
@@ -44,9 +41,10 @@ export function devicePsbt({ approval, vault }: DeviceSpend): Psbt {
     ) {
       throw new Error(`BUG: input ${i} is not as it was approved`);
     }
+    if (detail === "whole") return coinFields(vault, script, coin.sats);
     return [
-      field(IN.WITNESS_UTXO, concat([u64(coin.sats), sized(coin.script)])),
-      derivation(IN.TAP_BIP32_DERIVATION, own, script),
+      utxoField(script, coin.sats),
+      ...derivationFields(IN.TAP_BIP32_DERIVATION, vault, script, own.role),
     ];
   });
   const outputs = spend.outputs.map(({ place, script: paid }) => {
@@ -54,7 +52,8 @@ export function devicePsbt({ approval, vault }: DeviceSpend): Psbt {
     if (place === null || place.vault !== vault.id || place.branch !== CHANGE) return [];
     const script = scripts.at(place.branch, place.index);
     if (!equal(script.script, paid)) throw new Error("BUG: change is not as it was approved");
-    return [derivation(OUT.TAP_BIP32_DERIVATION, own, script)];
+    if (detail === "whole") return changeFields(vault, script);
+    return derivationFields(OUT.TAP_BIP32_DERIVATION, vault, script, own.role);
   });
   assertSameHashes(approval, tx);
   return { ...psbtOf(tx), inputs, outputs };
@@ -80,16 +79,6 @@ function txOf({ spend }: Approval): Tx {
     outputs: spend.outputs.map(({ sats, script }) => ({ sats, script })),
     locktime: spend.locktime,
   };
-}
-
-/** BIP371: the leaves that the key stands in, here one, then its master and its whole path. */
-function derivation(type: number, { role, key }: Holder, script: VaultScript): PsbtField {
-  const own = script.keys.find((candidate) => candidate.role === role);
-  if (own === undefined) throw new Error(`BUG: the script has no key of the ${role}`);
-  const fingerprint = fromHex(key.origin?.fingerprint ?? fingerprintOf(key.publicKey));
-  const path = [...(key.origin?.path ?? []), script.branch, script.index];
-  const value = concat([size(1), script.leafHash, fingerprint, ...path.map(u32)]);
-  return { type, keyData: own.xOnly, value };
 }
 
 /** What the device will sign is what was approved, bit for bit, or it is not asked. */

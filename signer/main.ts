@@ -52,7 +52,7 @@ async function main(): Promise<void> {
     log(event, fields);
   };
   let room: SigningRoom | null = null;
-  room = await openSigningRoom(config, counted, metrics.stage);
+  room = await openSigningRoom(config, counted, { stage: metrics.stage });
   const requests = openRequests(config.requests);
   const server = await serveSigner({
     ...{ signer: room, status: room.status, policy: room.policies, audit: room.audit },

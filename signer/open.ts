@@ -1,5 +1,7 @@
 /** One URI, one key. The scheme says where the secret is; nothing falls back to another. */
 import type { Network } from "../policies/bitcoin/network.ts";
+import type { AirgapPerson } from "./airgap/exchange.ts";
+import { openAirgapKey } from "./airgap/open.ts";
 import type { CurvePool } from "./curve.ts";
 import { KeyError } from "./key-error.ts";
 import { type LedgerParts, openLedgerKey } from "./ledger/open.ts";
@@ -17,6 +19,8 @@ export interface OpenKeyOptions {
   readonly log: (event: string, fields: Record<string, unknown>) => void;
   /** For a device that a person uses; without them none is opened. */
   readonly ledger?: LedgerParts;
+  /** Who carries PSBTs to an air-gapped device. */
+  readonly person?: AirgapPerson;
 }
 
 /** Opens `software:/path/to/key.json`, `pkcs11:token=…?module-path=…` or `ledger:hid`. */
@@ -36,12 +40,19 @@ export async function openKey(uri: string, options: OpenKeyOptions): Promise<Key
       if (ledger === undefined) throw new KeyError("unsupported", "a Ledger needs a journal");
       return openLedgerKey(uri, { network, log, ...ledger });
     }
+    case "airgap:": {
+      const { network, ledger, person } = options;
+      if (ledger === undefined || person === undefined) {
+        throw new KeyError("unsupported", "an air-gapped device needs a person: use a station");
+      }
+      return openAirgapKey(uri, { network, person, vaultOf: ledger.vaultOf });
+    }
     default:
       throw new KeyError(
         "unsupported",
         scheme === ""
-          ? "the key is no URI: expected software:, pkcs11: or ledger:"
-          : `no key can be opened by "${scheme}": expected software:, pkcs11: or ledger:`,
+          ? "the key is no URI: expected software:, pkcs11:, ledger: or airgap:"
+          : `no key can be opened by "${scheme}": expected software:, pkcs11:, ledger: or airgap:`,
       );
   }
 }

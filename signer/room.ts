@@ -2,6 +2,7 @@
 import type { Network } from "../policies/bitcoin/network.ts";
 import type { Policy } from "../policies/document/policy.ts";
 import { readSignedPolicy } from "../policies/document/signed-policy.ts";
+import type { AirgapPerson } from "./airgap/exchange.ts";
 import { softwareHeadKey } from "./audit.ts";
 import { ConfigError, readAuditKey, readDocument, type SignerConfig } from "./config.ts";
 import { openCurvePool } from "./curve.ts";
@@ -24,6 +25,8 @@ import { openVaults, type Vaults } from "./vaults.ts";
 
 export interface SigningRoom extends Guard, Registers, Hears {
   readonly key: Key;
+  /** Whether this vault is registered here. */
+  readonly knows: (vault: string) => boolean;
   readonly status: () => SignerStatus;
   /** The policy in force and the one announced, each with its document. */
   readonly policies: () => PolicyAnswer;
@@ -51,12 +54,20 @@ export type RoomConfig = Pick<
   "name" | "policy" | "journal" | "mirror" | "audit_key" | "key" | "token_environment" | "node"
 >;
 
+/** Who watches a signer, and who sits in front of it. */
+export interface RoomSurroundings {
+  readonly stage?: GuardParts["stage"];
+  /** Told before a device shows something. */
+  readonly look?: (notice: LookNotice) => void;
+  /** Carries PSBTs to an air-gapped device. */
+  readonly person?: AirgapPerson;
+}
+
 /** Opens everything or throws; what was opened before the fault is closed again. */
 export async function openSigningRoom(
   config: RoomConfig,
   log: RoomLog,
-  stage: NonNullable<GuardParts["stage"]> = () => undefined,
-  look: (notice: LookNotice) => void = () => undefined,
+  { stage = () => undefined, look = () => undefined, person }: RoomSurroundings = {},
 ): Promise<SigningRoom> {
   selfTest();
   const configured = readSignedPolicy(readDocument(config.policy));
@@ -95,6 +106,7 @@ export async function openSigningRoom(
       ...{ network, curve, env: config.token_environment, log },
       // A device is shown registered vaults only; they are opened after the key.
       ledger: { database: journal.database, vaultOf: (id) => registered?.byId(id) ?? null, look },
+      ...(person !== undefined && { person }),
     });
     opened = key;
     const headKey = headKeyOf(key, auditKey);
@@ -125,6 +137,7 @@ export async function openSigningRoom(
     ...guard(parts),
     ...openNotices({ journal, network, vaults, chain, now, log }),
     key,
+    knows: (vault) => vaults.byId(vault) !== null,
     accountKey: (label) => key.accountKey(label),
     registerVault: (registration) => vaults.register(registration),
     pause: () => {
@@ -179,13 +192,13 @@ export async function openSigningRoom(
 }
 
 /**
- * A device signs for one wallet policy at a time and shows few outputs. Its law must say so, or
- * people would learn to click away what the device warns of.
+ * A device that a person reads signs for one wallet policy at a time and shows few outputs. Its law
+ * must say so, or people would learn to click away what the device warns of.
  */
 function refuseCrowdedDevice(uri: string, { onePolicy, name }: Policy): void {
-  if (!uri.startsWith("ledger:") || onePolicy) return;
+  if (!/^(?:ledger|airgap):/.test(uri) || onePolicy) return;
   throw new ConfigError(
-    `policy ${name} is not for a Ledger: it must say transaction.one_policy: true (coins of one vault, at most 8 outputs)`,
+    `policy ${name} is not for a device: it must say transaction.one_policy: true (coins of one vault, at most 8 outputs)`,
   );
 }
 

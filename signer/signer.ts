@@ -2,6 +2,7 @@
  * The two interfaces of the signing room. A `Signer` is asked and may refuse; a `Key` uses a secret
  * and cannot judge. The orchestrator sees signers only; only a guard sees a key.
  */
+import type { AccountKey } from "../policies/bitcoin/account-key.ts";
 import type { Approval, Violation } from "../policies/decide.ts";
 import type { NoticeKind } from "../policies/evidence/notice.ts";
 import type { EvidenceDocument } from "../policies/evidence.ts";
@@ -121,6 +122,11 @@ export interface Key {
    * ASCII, at most 300 bytes.
    */
   readonly signLine?: (account: string, text: string) => Promise<Uint8Array>;
+  /**
+   * Whether it holds this account, asked without troubling a person. Where it is there, a proof of
+   * possession that the person has given before is not asked for again.
+   */
+  readonly owns?: (account: AccountKey) => Promise<boolean>;
   /** The account key of a label, made on first use: key information with origin. */
   readonly accountKey: (label: string) => Promise<string>;
   /** No older than `maxAgeMs`. A key that has nothing to fail has none. */

@@ -74,7 +74,7 @@ export function openVaults({ journal, policy, key, now, watch }: VaultsOptions):
     // The key is asked only when nothing else speaks against the vault (invariant 7).
     const reasons = objections(vault, proofs);
     if (reasons.length > 0) return { kind: "refused", reasons };
-    const own = await ownProof(vault, policy, key);
+    const own = await ownProof(vault, policy, { key, given: proofs[policy.role] });
     if (own.kind === "none") return { kind: "refused", reasons: [own.reason] };
     insert.run(vault.id, keysOf(vault), JSON.stringify(vault.document), now());
     // Somebody else may have registered the same keys while our own was asked.
@@ -117,11 +117,19 @@ type OwnProof =
   | { readonly kind: "none"; readonly reason: string };
 
 /** The signer finds its own key in the policy by using it: what works now works for a spend. */
-async function ownProof(vault: Vault, policy: Policy, key: Key): Promise<OwnProof> {
+async function ownProof(
+  vault: Vault,
+  policy: Policy,
+  { key, given }: { readonly key: Key; readonly given: string | undefined },
+): Promise<OwnProof> {
   const none = (reason: string): OwnProof => ({ kind: "none", reason });
   const own = vault.holders.find(({ role }) => role === policy.role);
   if (own === undefined) return none(`the vault has no key of the ${policy.role}`);
   try {
+    if (given !== undefined && POSSESSION_PROOF.test(given) && (await key.owns?.(own.key))) {
+      const proof = fromHex(given);
+      if (provesPossession(vault, policy.role, proof)) return { kind: "proof", proof };
+    }
     const account = hex(own.key.publicKey);
     const proof = await key.provePossession(account, possessionText(vault, policy.role));
     if (provesPossession(vault, policy.role, proof)) return { kind: "proof", proof };

@@ -184,7 +184,7 @@ export function openAccounts({ store, scripts, signer, network, clock }: Account
       if (mine === undefined) return false;
       await db
         .insertInto("vaults")
-        .values({ id: vault.id, account: id, document: row.document })
+        .values({ id: vault.id, account: id, document: row.document, proofs: proven })
         .execute();
       for (const branch of [RECEIVE, CHANGE] as const) {
         await scripts.extend(db, { vault: vault.id, branch, used: -1 });

@@ -34,11 +34,14 @@ import {
 } from "../spend/intents.ts";
 import { cancel } from "../spend/reserve.ts";
 import { acceptUserPsbt } from "../spend/sign.ts";
+import type { RaisedPurpose } from "../spend/signers.ts";
+import { type CeremonyApiParts, ceremonyRoutes } from "./ceremonies.ts";
 import { type Problem, problemOf, sendProblem } from "./problem.ts";
+import { ownRoutes, type StationApiParts, stationRoutes } from "./stations.ts";
 import { type StatusParts, statusReport, unreadiness } from "./status.ts";
 import { PAGE_SECURITY_POLICY, statusPage } from "./status-page.ts";
 
-export interface ApiParts extends StatusParts {
+export interface ApiParts extends StatusParts, StationApiParts, CeremonyApiParts {
   readonly scripts: Scripts;
   readonly combiner: Combiner;
   readonly accounts: Accounts;
@@ -130,9 +133,13 @@ function apiOf(parts: ApiParts): express.Express {
       .type("html")
       .send(statusPage(await statusReport(parts)));
   });
+  // Stations have tokens of their own, which open nothing below.
+  app.use("/v1/station", ownRoutes(parts, BODY_BYTES_MAX));
   // Before a byte of a body is read.
   app.use(bearer(parts.token));
   app.use(express.json({ limit: BODY_BYTES_MAX, strict: true }));
+  app.use(stationRoutes(parts));
+  app.use(ceremonyRoutes(parts));
 
   app.get("/v1/status", async (_request, response) => {
     response.json(await report());
@@ -151,17 +158,9 @@ function apiOf(parts: ApiParts): express.Express {
     if (account === null) return unknown(response, "account");
     response.json(await accountView(parts, account));
   });
-  app.post("/v1/withdrawals", async (request, response) => {
-    const { feeRate, ...rest } = withdrawalBody(parts).parse(request.body);
-    const outcome = await raise(parts, { ...rest, feeRate: feeRate ?? (await usualRate(parts)) });
-    if (outcome.kind === "refused") return sendProblem(response, raiseProblem(outcome));
-    if (outcome.fresh) {
-      const { id, account, sats } = outcome.intent;
-      log.info({ intent: id, account, sats: String(sats) }, "withdrawal raised");
-      running.wake();
-    }
-    response.status(outcome.fresh ? 201 : 200).json(await intentView(parts, outcome.intent));
-  });
+  app.post("/v1/withdrawals", raising(parts, "withdrawal"));
+  // Without the LSP: the user signs first, then a trustee in a ceremony.
+  app.post("/v1/recoveries", raising(parts, "recovery-lsp-gone"));
   app.get("/v1/intents/:id", async (request, response) => {
     const intent = await findIntent(store.db, request.params.id);
     if (intent === null) return unknown(response, "intent");
@@ -217,6 +216,22 @@ function apiOf(parts: ApiParts): express.Express {
   return app;
 }
 
+/** A payment of the account's coins to an address. */
+function raising(parts: ApiParts, purpose: RaisedPurpose) {
+  return async (request: Request, response: Response): Promise<void> => {
+    const { feeRate, ...rest } = paymentBody(parts).parse(request.body);
+    const rate = feeRate ?? (await usualRate(parts));
+    const outcome = await raise(parts, { ...rest, purpose, feeRate: rate });
+    if (outcome.kind === "refused") return sendProblem(response, raiseProblem(outcome));
+    if (outcome.fresh) {
+      const { id, account, sats } = outcome.intent;
+      parts.log.info({ intent: id, account, purpose, sats: String(sats) }, "spend raised");
+      parts.running.wake();
+    }
+    response.status(outcome.fresh ? 201 : 200).json(await intentView(parts, outcome.intent));
+  };
+}
+
 /** Printable ASCII without edge spaces, as the policies' own names and references. */
 const printable = (most: number) =>
   z
@@ -243,7 +258,7 @@ const satsSchema = z
   .transform(BigInt)
   .refine((value) => value <= SATS_MAX, { message: "more than there will ever be" });
 
-function withdrawalBody({ fees }: ApiParts) {
+function paymentBody({ fees }: ApiParts) {
   return z.strictObject({
     account: z.string().max(100),
     address: z.string().max(100),
@@ -313,6 +328,7 @@ async function intentView({ store }: ApiParts, row: IntentRow) {
     account: row.account,
     vault: row.vault,
     reference: row.reference,
+    purpose: row.purpose,
     state: row.state,
     intent: JSON.parse(row.document) as unknown,
     sats: String(row.sats),

@@ -3,6 +3,12 @@
  * that file. Money is in sats, times in milliseconds since 1970, hashes and ids in hex.
  */
 
+import type { Generated } from "kysely";
+import type { Part } from "../../policies/ceremony.ts";
+import type { CeremonyState } from "../../policies/ceremony-events.ts";
+import type { NoticeKind } from "../../policies/evidence/notice.ts";
+import type { Purpose } from "../../policies/intent.ts";
+
 export interface Schema {
   readonly accounts: AccountTable;
   readonly vaults: VaultTable;
@@ -14,6 +20,11 @@ export interface Schema {
   readonly postings: PostingTable;
   readonly entries: EntryTable;
   readonly balances: BalanceTable;
+  readonly stations: StationTable;
+  readonly ceremonies: CeremonyTable;
+  readonly ceremony_participants: CeremonyParticipantTable;
+  readonly ceremony_events: CeremonyEventTable;
+  readonly notices: NoticeTable;
 }
 
 /** A person's account. Written by accounts/accounts.ts. */
@@ -37,6 +48,8 @@ export interface VaultTable {
   readonly id: string;
   readonly account: string;
   readonly document: string;
+  /** By role, in JSON: every other signer asks for them. */
+  readonly proofs: string | null;
 }
 
 /** Scripts that are watched. Written by accounts/scripts.ts. */
@@ -94,6 +107,8 @@ export interface IntentTable {
   readonly account: string;
   readonly vault: string;
   readonly reference: string;
+  /** As the document says. */
+  readonly purpose: Purpose;
   /** `ballast/intent@1` in JSON. */
   readonly document: string;
   readonly state: IntentState;
@@ -155,6 +170,77 @@ export interface BalanceTable {
   readonly account: string;
   readonly currency: string;
   readonly amount: bigint;
+}
+
+/** What people use at home: a user's, or that of whoever takes part in ceremonies. Written by
+ * ceremony/stations.ts. */
+export interface StationTable {
+  /** Hash of its key. */
+  readonly id: string;
+  readonly name: string;
+  readonly role: "user" | Part;
+  /** Whose; null for all but users. */
+  readonly account: string | null;
+  /** x-only, in hex: signs its events, and is no key of any vault. */
+  readonly key: string;
+  /** SHA-256 of its token, which is shown once; null: it is disabled. */
+  readonly token_hash: string | null;
+  readonly created_at: bigint;
+}
+
+/** Written by ceremony/ceremonies.ts, like the two that follow. */
+export interface CeremonyTable {
+  readonly id: string;
+  readonly intent: string;
+  /** `ballast/ceremony@1` in JSON. */
+  readonly document: string;
+  readonly state: CeremonyState;
+  /** Of the next event: whoever appends moves it by compare-and-set. */
+  readonly sequence: bigint;
+  /** Hash of the last event. */
+  readonly head: string;
+  readonly closed: bigint;
+  readonly created_at: bigint;
+}
+
+export interface CeremonyParticipantTable {
+  readonly ceremony: string;
+  readonly name: string;
+  readonly role: Part;
+  readonly key: string;
+  /** Signature over the last head, once the transcript is closed. */
+  readonly attestation: string | null;
+}
+
+/** The transcript, which only grows. */
+export interface CeremonyEventTable {
+  readonly ceremony: string;
+  readonly sequence: bigint;
+  readonly at: string;
+  readonly by: string;
+  readonly act: string;
+  /** JSON. */
+  readonly detail: string;
+  readonly previous: string;
+  readonly hash: string;
+  readonly signature: string | null;
+}
+
+/** What users say outside of any spend. Written by ceremony/notices.ts. */
+export interface NoticeTable {
+  /** The order in which they were heard. */
+  readonly sequence: Generated<bigint>;
+  readonly vault: string;
+  readonly kind: NoticeKind;
+  readonly text: string;
+  readonly signature: string;
+  readonly at: bigint;
+  /** Whether the LSP's signer has heard it, or has refused to. */
+  readonly told: "waiting" | "heard" | "refused";
+  /** Why not yet, or why not, in JSON. */
+  readonly reasons: string;
+  readonly retry_at: bigint;
+  readonly attempts: bigint;
 }
 
 const FIRST = `
@@ -281,5 +367,81 @@ create trigger entries_stay before update on entries begin select raise(abort, '
 create trigger entries_remain before delete on entries begin select raise(abort, 'entries stay'); end;
 `;
 
+const CEREMONIES = `
+alter table intents add column purpose text not null default 'withdrawal';
+
+alter table vaults add column proofs text;
+update vaults set proofs = (select proofs from accounts where accounts.id = vaults.account);
+
+create table stations (
+  id text primary key,
+  name text not null unique,
+  role text not null check (role in ('user', 'initiator', 'verifier', 'trustee', 'second-trustee',
+    'witness')),
+  account text references accounts (id),
+  key text not null unique,
+  token_hash text unique,
+  created_at integer not null,
+  check ((role = 'user') = (account is not null))
+) strict;
+
+create table ceremonies (
+  id text primary key,
+  intent text not null references intents (id),
+  document text not null,
+  state text not null check (state in ('open', 'approved', 'complete', 'declined', 'expired',
+    'superseded')),
+  sequence integer not null,
+  head text not null,
+  closed integer not null check (closed in (0, 1)),
+  created_at integer not null
+) strict;
+-- One spend, one ceremony at a time.
+create unique index ceremonies_live on ceremonies (intent) where state in ('open', 'approved');
+create index ceremonies_closed on ceremonies (closed, created_at);
+
+create table ceremony_participants (
+  ceremony text not null references ceremonies (id),
+  name text not null,
+  role text not null,
+  key text not null,
+  attestation text,
+  primary key (ceremony, name)
+) strict, without rowid;
+create index ceremony_participants_key on ceremony_participants (key);
+
+create table ceremony_events (
+  ceremony text not null references ceremonies (id),
+  sequence integer not null,
+  at text not null,
+  by text not null,
+  act text not null,
+  detail text not null,
+  previous text not null,
+  hash text not null,
+  signature text,
+  primary key (ceremony, sequence)
+) strict, without rowid;
+create trigger ceremony_events_stay before update on ceremony_events
+  begin select raise(abort, 'transcripts stay'); end;
+create trigger ceremony_events_remain before delete on ceremony_events
+  begin select raise(abort, 'transcripts stay'); end;
+
+create table notices (
+  sequence integer primary key,
+  vault text not null references vaults (id),
+  kind text not null,
+  text text not null unique,
+  signature text not null,
+  at integer not null,
+  told text not null check (told in ('waiting', 'heard', 'refused')),
+  reasons text not null,
+  retry_at integer not null,
+  attempts integer not null
+) strict;
+create index notices_told on notices (told, retry_at);
+create index notices_vault on notices (vault, sequence);
+`;
+
 /** In order; never edited once released, only added to. */
-export const migrations: readonly string[] = [FIRST];
+export const migrations: readonly string[] = [FIRST, CEREMONIES];

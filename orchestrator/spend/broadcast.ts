@@ -29,10 +29,12 @@ export function broadcastRole(parts: BroadcastParts): Role {
   let lookedAt = -1;
 
   async function step(): Promise<"idle"> {
-    await eachDue(parts, ["signed"], STUMBLE, (intent) => send(parts, intent));
+    await eachDue(parts, { states: ["signed"] }, STUMBLE, (intent) => send(parts, intent));
     const height = (await lastScanned(store.db))?.height ?? -1;
     if (height !== lookedAt) {
-      await eachDue(parts, ["broadcast"], STUMBLE, (intent) => sendAgain(parts, intent));
+      await eachDue(parts, { states: ["broadcast"] }, STUMBLE, (intent) =>
+        sendAgain(parts, intent),
+      );
       lookedAt = height;
     }
     return "idle";

@@ -2,15 +2,13 @@
  * The PSBT of a spend, v0, with everything that a signer or a Ledger needs to see. Pure. Inputs and
  * outputs stand in BIP69's order, so that the same choice gives the same transaction.
  */
-import { fingerprintOf } from "../../policies/bitcoin/account-key.ts";
 import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { type Psbt, psbtOf } from "../../policies/bitcoin/psbt.ts";
-import { field, IN, OUT, type PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
-import { LEAF_VERSION, tapTree } from "../../policies/bitcoin/taproot.ts";
 import type { Tx, TxInput, TxOutput } from "../../policies/bitcoin/transaction.ts";
-import { compare, concat, size, sized, u8, u32, u64 } from "../../policies/bitcoin/wire.ts";
+import { compare } from "../../policies/bitcoin/wire.ts";
 import type { Sats } from "../../policies/money.ts";
-import type { Branch, Vault, VaultScript, VaultScripts } from "../../policies/vault.ts";
+import type { Branch, VaultScript, VaultScripts } from "../../policies/vault.ts";
+import { changeFields, coinFields } from "../../policies/vault-fields.ts";
 import type { Payment } from "./select.ts";
 
 export interface BuildRequest {
@@ -56,7 +54,7 @@ export function buildPsbt({ vault, coins, payments, change, locktime }: BuildReq
   };
   return {
     ...psbtOf(tx),
-    inputs: inputs.map(({ coin, script }) => inputFields(vault.vault, script, coin.sats)),
+    inputs: inputs.map(({ coin, script }) => coinFields(vault.vault, script, coin.sats)),
     outputs: outputs.map(({ script }) =>
       script === null ? [] : changeFields(vault.vault, script),
     ),
@@ -77,39 +75,4 @@ function byOutpoint(a: TxInput, b: TxInput): number {
 /** BIP69: by amount, then by script. */
 function byAmount(a: TxOutput, b: TxOutput): number {
   return Number(a.sats - b.sats) || compare(a.script, b.script);
-}
-
-function inputFields(vault: Vault, script: VaultScript, amount: Sats): readonly PsbtField[] {
-  return [
-    field(IN.WITNESS_UTXO, concat([u64(amount), sized(script.script)])),
-    {
-      type: IN.TAP_LEAF_SCRIPT,
-      keyData: script.controlBlock,
-      value: concat([script.leaf, u8(LEAF_VERSION)]),
-    },
-    ...derivations(vault, script, IN.TAP_BIP32_DERIVATION),
-    field(IN.TAP_INTERNAL_KEY, script.internalKey),
-    field(IN.TAP_MERKLE_ROOT, script.merkleRoot),
-  ];
-}
-
-function changeFields(vault: Vault, script: VaultScript): readonly PsbtField[] {
-  return [
-    field(OUT.TAP_INTERNAL_KEY, script.internalKey),
-    field(OUT.TAP_TREE, tapTree(script.leaf, script.exit?.leaf)),
-    ...derivations(vault, script, OUT.TAP_BIP32_DERIVATION),
-  ];
-}
-
-/** BIP371: the leaf hashes that a key stands in, then its master and its whole path. */
-function derivations(vault: Vault, script: VaultScript, type: number): readonly PsbtField[] {
-  return script.keys.map(({ xOnly }, i) => {
-    const key = vault.holders[i]?.key;
-    if (key === undefined) throw new Error("BUG: a script has a key that its vault has not");
-    // A bare key is its own master.
-    const fingerprint = fromHex(key.origin?.fingerprint ?? fingerprintOf(key.publicKey));
-    const path = [...(key.origin?.path ?? []), script.branch, script.index];
-    const value = concat([size(1), script.leafHash, fingerprint, ...path.map(u32)]);
-    return { type, keyData: xOnly, value };
-  });
 }

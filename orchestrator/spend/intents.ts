@@ -6,6 +6,7 @@
 
 import { hex } from "../../policies/bitcoin/hash.ts";
 import type { Violation } from "../../policies/decide.ts";
+import type { Purpose } from "../../policies/intent.ts";
 import {
   type IntentDocument,
   IntentError,
@@ -19,6 +20,7 @@ import type { IntentState } from "../io/schema.ts";
 import type { Db, Row, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
 import { dustSats } from "./select.ts";
+import type { RaisedPurpose } from "./signers.ts";
 
 export type IntentRow = Row<"intents">;
 
@@ -30,6 +32,7 @@ export interface Objection {
 }
 
 export interface RaiseRequest {
+  readonly purpose: RaisedPurpose;
   readonly account: string;
   readonly address: string;
   readonly sats: bigint;
@@ -51,7 +54,7 @@ export interface RaiseParts {
   readonly clock: Clock;
 }
 
-/** Raises a withdrawal; the same content again gets the same intent, wherever it stands by now. */
+/** Raises a spend; the same content again gets the same intent, wherever it stands by now. */
 export async function raise(parts: RaiseParts, request: RaiseRequest): Promise<RaiseOutcome> {
   const { store, scripts, clock } = parts;
   const vault = await store.db
@@ -63,7 +66,7 @@ export async function raise(parts: RaiseParts, request: RaiseRequest): Promise<R
   if (derived === null) return refused("no-account", ["there is no open account of this id"]);
   const document: IntentDocument = {
     format: "ballast/intent@1",
-    purpose: "withdrawal",
+    purpose: request.purpose,
     network: derived.vault.network,
     vault: derived.vault.id,
     outputs: [{ address: request.address, sats: String(request.sats) }],
@@ -88,6 +91,7 @@ export async function raise(parts: RaiseParts, request: RaiseRequest): Promise<R
         account: request.account,
         vault: intent.vault,
         reference: intent.reference,
+        purpose: intent.purpose,
         document: JSON.stringify(document),
         state: "raised",
         sats: request.sats,
@@ -118,7 +122,7 @@ export async function raise(parts: RaiseParts, request: RaiseRequest): Promise<R
   const row = await findIntent(store.db, intent.id);
   return row === null
     ? refused("reference-used", [
-        `reference ${request.reference} was used for another withdrawal of this account`,
+        `reference ${request.reference} was used for another spend of this account`,
       ])
     : { kind: "raised", intent: row, fresh };
 }
@@ -139,10 +143,34 @@ export function listIntents(db: Db, limit: number): Promise<readonly IntentRow[]
     .execute();
 }
 
-/** Intents in one of these states that may be tried now, oldest first. */
+/** What waits for the account's user, oldest first. */
+export function builtIntentsOf(
+  db: Db,
+  account: string,
+  limit: number,
+): Promise<readonly IntentRow[]> {
+  return db
+    .selectFrom("intents")
+    .selectAll()
+    .where("account", "=", account)
+    .where("state", "=", "built")
+    .orderBy("created_at")
+    .orderBy("id")
+    .limit(limit)
+    .execute();
+}
+
+/** Which intents a step looks for. */
+export interface Due {
+  readonly states: readonly IntentState[];
+  /** All of them when left out. */
+  readonly purposes?: readonly Purpose[];
+}
+
+/** Those that may be tried now, oldest first. */
 function dueIntents(
   db: Db,
-  states: readonly IntentState[],
+  { states, purposes }: Due,
   now: bigint,
   after: IntentRow | null = null,
 ): Promise<readonly IntentRow[]> {
@@ -150,6 +178,7 @@ function dueIntents(
     .selectFrom("intents")
     .selectAll()
     .where("state", "in", states)
+    .$if(purposes !== undefined, (query) => query.where("purpose", "in", purposes ?? []))
     .where("retry_at", "<=", now)
     .orderBy("created_at")
     .orderBy("id")
@@ -184,12 +213,12 @@ export interface Stumble {
  */
 export async function eachDue(
   { store, clock, log }: DueParts,
-  states: readonly IntentState[],
+  due: Due,
   { rule, retry }: Stumble,
   work: (intent: IntentRow) => Promise<void>,
 ): Promise<void> {
   const now = clock();
-  let page = await dueIntents(store.db, states, now);
+  let page = await dueIntents(store.db, due, now);
   while (page.length > 0) {
     for (const intent of page) {
       try {
@@ -200,7 +229,7 @@ export async function eachDue(
         await defer(store.db, { intent, now: clock(), violations: [{ rule, detail, retry }] });
       }
     }
-    page = await dueIntents(store.db, states, now, page.at(-1) ?? null);
+    page = await dueIntents(store.db, due, now, page.at(-1) ?? null);
   }
 }
 
@@ -208,7 +237,10 @@ export async function eachDue(
 const DUE_MAX = 100;
 
 export type IntentChange = Partial<
-  Omit<IntentRow, "id" | "account" | "vault" | "reference" | "document" | "state" | "created_at">
+  Omit<
+    IntentRow,
+    "id" | "account" | "vault" | "reference" | "purpose" | "document" | "state" | "created_at"
+  >
 >;
 
 export interface Move {
@@ -274,6 +306,21 @@ export async function defer(db: Db, deferred: Deferral): Promise<void> {
 
 /** The change that an intent gets when a step succeeded: old objections are history. */
 export const settled: IntentChange = { violations: "[]", attempts: 0n, retry_at: 0n };
+
+/** One signature more, and others still to come: it stays where it is. False: it moved meanwhile. */
+export async function keepPartial(
+  db: Db,
+  { id, psbt }: { readonly id: string; readonly psbt: Uint8Array },
+): Promise<boolean> {
+  const kept = await db
+    .updateTable("intents")
+    .set({ psbt })
+    .where("id", "=", id)
+    .where("state", "=", "user-signed")
+    .returning("id")
+    .executeTakeFirst();
+  return kept !== undefined;
+}
 
 /** The bytes that go out, written once. */
 export async function keepRawTx(

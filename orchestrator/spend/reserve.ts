@@ -13,6 +13,7 @@ import { CHANGE, type VaultScripts } from "../../policies/vault.ts";
 import { withdrawalReleased, withdrawalReserved } from "../accounts/book.ts";
 import type { Scripts } from "../accounts/scripts.ts";
 import type { Clock } from "../io/clock.ts";
+import type { IntentState } from "../io/schema.ts";
 import type { Db, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
 import type { Role } from "../role.ts";
@@ -30,6 +31,7 @@ import {
   settled,
 } from "./intents.ts";
 import { selectCoins } from "./select.ts";
+import { LOCKTIME_WINDOW_BLOCKS, needsCeremony, windowBlocks } from "./signers.ts";
 
 export interface ReserveParts {
   readonly store: Store;
@@ -40,12 +42,6 @@ export interface ReserveParts {
   readonly inputsMax: number;
 }
 
-/**
- * Signers refuse a PSBT whose nLockTime is more than this behind their tip (invariant 4), so after
- * that its signatures are worth nothing and its coins are free.
- */
-export const LOCKTIME_WINDOW_BLOCKS = 144;
-
 const STUMBLE = { rule: "can-be-built", retry: "at the next step" };
 
 export function reserveRole(parts: ReserveParts): Role {
@@ -54,7 +50,9 @@ export function reserveRole(parts: ReserveParts): Role {
   async function step(): Promise<"idle"> {
     const tip = await lastScanned(store.db);
     if (tip === null) return "idle";
-    await eachDue(parts, ["raised"], STUMBLE, (intent) => build(parts, intent, tip.height));
+    await eachDue(parts, { states: ["raised"] }, STUMBLE, (intent) =>
+      build(parts, intent, tip.height),
+    );
     await expire(parts, tip.height);
     return "idle";
   }
@@ -66,8 +64,12 @@ export function reserveRole(parts: ReserveParts): Role {
  * Before the first signature an intent can be taken back. False: there is a signature already, or
  * the intent has ended.
  */
-export function cancel(parts: Pick<ReserveParts, "store" | "clock">, id: string): Promise<boolean> {
-  return withdraw(parts, { id, from: ["raised", "built"], detail: "on request" });
+export function cancel(
+  parts: Pick<ReserveParts, "store" | "clock">,
+  id: string,
+  detail = "on request",
+): Promise<boolean> {
+  return withdraw(parts, { id, from: ["raised", "built"], detail });
 }
 
 type BuildResult =
@@ -188,45 +190,77 @@ async function attempt(
   return { kind: "built", feeSats, txid };
 }
 
+/** What a ceremony has not brought to an end either; a signer that was asked says so itself. */
+const PENDING: readonly IntentState[] = ["built", "user-signed", "refused"];
+
 /** Intents that nobody may sign any more give back what they hold. */
 async function expire(parts: ReserveParts, height: number): Promise<void> {
   const { store, clock } = parts;
   const rows = await store.db
     .selectFrom("intents")
     .selectAll()
-    .where("state", "in", ["built", "refused"])
+    .where("state", "in", PENDING)
     .where("released", "=", 0n)
     .where("locktime", "<", BigInt(height - LOCKTIME_WINDOW_BLOCKS))
     .execute();
-  for (const { id, state } of rows) {
-    if (state === "built") {
-      const detail = `not signed within ${LOCKTIME_WINDOW_BLOCKS} blocks`;
-      await withdraw(parts, { id, from: ["built"], detail });
-      continue;
+  for (const { id, state, purpose, locktime } of rows) {
+    const blocks = windowBlocks(purpose);
+    if (Number(locktime) >= height - blocks) continue;
+    if (state === "refused") {
+      await store.transaction(async (db) => {
+        const freed = await markReleased(db, id);
+        if (freed !== null) await giveBack(db, freed, clock());
+      });
+    } else if (state === "built" || needsCeremony(purpose)) {
+      const detail = `not signed within ${blocks} blocks`;
+      await withdraw(parts, { id, from: [state], detail });
     }
-    await store.transaction(async (db) => {
-      const freed = await markReleased(db, id);
-      if (freed !== null) await giveBack(db, freed, clock());
-    });
   }
 }
 
 interface Withdrawn {
   readonly id: string;
-  readonly from: readonly ("raised" | "built")[];
+  readonly from: readonly IntentState[];
   readonly detail: string;
 }
 
 function withdraw(
   { store, clock }: Pick<ReserveParts, "store" | "clock">,
-  { id, from, detail }: Withdrawn,
+  withdrawn: Withdrawn,
 ): Promise<boolean> {
-  return store.transaction(async (db) => {
-    const at = clock();
-    const moved = await move(db, { id, from, to: "cancelled", at, detail, set: { released: 1n } });
-    const intent = moved ? await findIntent(db, id) : null;
-    if (intent !== null) await giveBack(db, intent, at);
-    return moved;
+  return store.transaction((db) => undo(db, { ...withdrawn, at: clock() }));
+}
+
+async function undo(
+  db: Db,
+  { id, from, detail, at }: Withdrawn & { readonly at: bigint },
+): Promise<boolean> {
+  const moved = await move(db, { id, from, to: "cancelled", at, detail, set: { released: 1n } });
+  const intent = moved ? await findIntent(db, id) : null;
+  if (intent !== null) await giveBack(db, intent, at);
+  return moved;
+}
+
+export interface Abandoned {
+  readonly id: string;
+  readonly objection: Objection;
+  readonly at: bigint;
+}
+
+/**
+ * The people said no, or nothing. Nobody has signed: the coins are free. The user has: they stay where
+ * they are until nobody would add a signature any more (invariant 2). Inside the caller's transaction.
+ */
+export async function abandon(db: Db, { id, objection, at }: Abandoned): Promise<void> {
+  const { rule, detail } = objection;
+  if (await undo(db, { id, from: ["raised", "built"], detail: `${rule}: ${detail}`, at })) return;
+  await move(db, {
+    id,
+    from: "user-signed",
+    to: "refused",
+    at,
+    detail: `${rule}: ${detail}`,
+    set: { violations: JSON.stringify([objection]) },
   });
 }
 

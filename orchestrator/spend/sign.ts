@@ -4,6 +4,7 @@
  */
 
 import { PsbtFault, readPsbtText, writePsbt } from "../../policies/bitcoin/psbt.ts";
+import { equal } from "../../policies/bitcoin/wire.ts";
 import { readIntent, writeIntent } from "../../policies/intent.ts";
 import type { Role as Holder, VaultDocument } from "../../policies/vault.ts";
 import type { Signer } from "../../signer/signer.ts";
@@ -15,6 +16,7 @@ import type { Role } from "../role.ts";
 import type { Rejected } from "./combine.ts";
 import type { Combiner } from "./combiner.ts";
 import {
+  type Due,
   defer,
   deferral,
   eachDue,
@@ -24,6 +26,7 @@ import {
   objections,
   settled,
 } from "./intents.ts";
+import { askedOf } from "./signers.ts";
 
 export interface SignParts {
   readonly store: Store;
@@ -34,23 +37,41 @@ export interface SignParts {
   readonly log: Log;
 }
 
+export interface PartialRefusal {
+  readonly kind: "refused";
+  readonly code: "psbt" | "signatures" | "state";
+  readonly reasons: readonly string[];
+}
+
 export type UserPsbtOutcome =
   | { readonly kind: "accepted"; readonly fresh: boolean; readonly rejected: readonly Rejected[] }
-  | {
-      readonly kind: "refused";
-      readonly code: "psbt" | "signatures" | "state";
-      readonly reasons: readonly string[];
-    };
+  | PartialRefusal;
 
-/** Takes the user's signed PSBT as base64; null when there is no such intent. */
-export async function acceptUserPsbt(
+export type PartialOutcome =
+  | {
+      readonly kind: "valid";
+      /** All valid signatures so far, with these. */
+      readonly psbt: Uint8Array;
+      readonly signedBy: readonly Holder[];
+      readonly rejected: readonly Rejected[];
+    }
+  | PartialRefusal;
+
+export interface PartialPsbt {
+  readonly intent: IntentRow;
+  /** Base64. */
+  readonly text: string;
+  /** Whose signature must be on every input. */
+  readonly by: Holder;
+}
+
+/** Verifies a signed PSBT and puts its signatures to those that are there. Writes nothing. */
+export async function checkPartial(
   parts: Omit<SignParts, "signer">,
-  { id, text }: { readonly id: string; readonly text: string },
-): Promise<UserPsbtOutcome | null> {
-  const { store, clock, log } = parts;
-  const intent = await findIntent(store.db, id);
-  if (intent === null) return null;
-  if (intent.unsigned_psbt === null || GONE.has(intent.state)) {
+  { intent, text, by }: PartialPsbt,
+): Promise<PartialOutcome> {
+  const { unsigned_psbt: unsigned, psbt: before } = intent;
+  if (unsigned === null || before === null || GONE.has(intent.state)) {
     return refused("state", [`the intent is ${intent.state}`]);
   }
   let partial: Uint8Array;
@@ -60,17 +81,33 @@ export async function acceptUserPsbt(
     if (error instanceof PsbtFault) return refused("psbt", [`${error.code}: ${error.message}`]);
     throw error;
   }
-  const { psbt, signedBy, rejected } = await parts.combiner.combine({
-    unsigned: intent.unsigned_psbt,
-    partials: [partial],
-    vault: await vaultOf(parts, intent),
-  });
-  if (!signedBy.includes("user")) {
+  const vault = await vaultOf(parts, intent);
+  const { combiner } = parts;
+  const own = await combiner.combine({ unsigned, partials: [partial], vault });
+  const { rejected } = own;
+  if (!own.signedBy.includes(by)) {
     const reasons = rejected.map(({ input, detail }) =>
       input === null ? detail : `input ${input}: ${detail}`,
     );
-    return refused("signatures", [...reasons, "the user's signature is not on every input"]);
+    return refused("signatures", [...reasons, `the ${by}'s signature is not on every input`]);
   }
+  const { psbt, signedBy } = equal(before, unsigned)
+    ? own
+    : await combiner.combine({ unsigned, partials: [before, own.psbt], vault });
+  return { kind: "valid", psbt, signedBy, rejected };
+}
+
+/** Takes the user's signed PSBT as base64; null when there is no such intent. */
+export async function acceptUserPsbt(
+  parts: Omit<SignParts, "signer">,
+  { id, text }: { readonly id: string; readonly text: string },
+): Promise<UserPsbtOutcome | null> {
+  const { store, clock, log } = parts;
+  const intent = await findIntent(store.db, id);
+  if (intent === null) return null;
+  const checked = await checkPartial(parts, { intent, text, by: "user" });
+  if (checked.kind === "refused") return checked;
+  const { psbt, rejected } = checked;
   const fresh = await move(store.db, {
     id,
     from: "built",
@@ -91,8 +128,11 @@ const GONE = new Set(["cancelled", "refused", "conflicted"]);
 const STUMBLE = { rule: "signer-answers", retry: "when the signer is back" };
 
 export function signRole(parts: SignParts): Role {
+  const { role } = parts.signer;
+  const due: Due = { states: ["user-signed", "held"], purposes: askedOf(role) };
+
   async function step(): Promise<"idle"> {
-    await eachDue(parts, ["user-signed", "held"], STUMBLE, (intent) => ask(parts, intent));
+    await eachDue(parts, due, STUMBLE, (intent) => ask(parts, intent));
     return "idle";
   }
 
@@ -170,9 +210,6 @@ async function vaultOf(
   return derived.vault.document;
 }
 
-function refused(
-  code: Extract<UserPsbtOutcome, { kind: "refused" }>["code"],
-  reasons: readonly string[],
-): UserPsbtOutcome {
+function refused(code: PartialRefusal["code"], reasons: readonly string[]): PartialRefusal {
   return { kind: "refused", code, reasons };
 }

@@ -18,7 +18,7 @@ import type { Asked } from "./asked.ts";
 import { accountPath, type LedgerDevice, type LedgerSession } from "./device.ts";
 import { LedgerError, ledgerError } from "./ledger-error.ts";
 import type { LookNotice } from "./look.ts";
-import { checkOwn, unknownAccount } from "./own-account.ts";
+import { checkOwn, isOwn, unknownAccount } from "./own-account.ts";
 import { type RegisterOptions, type RegisterOutcome, registerPolicy } from "./register.ts";
 import type { DeviceRegistrations } from "./registrations.ts";
 import { checkedSignatures } from "./signatures.ts";
@@ -109,6 +109,7 @@ export function ledgerKey(options: LedgerKeyOptions): LedgerKey {
       }
       return await device.use(async (session) => (await accountAt(session, number)).text);
     },
+    owns: (account) => device.use((session) => isOwn(session, account, network)),
     registerPolicy: (asked) =>
       device.use((session) => registerPolicy({ ...options, ...asked, session })),
     close: () => device.close(),

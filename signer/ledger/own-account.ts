@@ -29,6 +29,17 @@ export async function checkOwn(
   }
 }
 
+/** The same, asked. A device of the same fingerprint with other keys is a fault all the same. */
+export async function isOwn(
+  session: LedgerSession,
+  key: AccountKey,
+  network: Network,
+): Promise<boolean> {
+  const number = accountNumber(key, network);
+  if (key.origin?.fingerprint !== session.fingerprint || number === null) return false;
+  return (await session.accountKey(number)) === key.text;
+}
+
 /** The number of `48'/coin'/N'/2'`; null for any other path. */
 function accountNumber({ origin, text }: AccountKey, network: Network): number | null {
   const digits = /^\[[0-9a-f]{8}\/48'\/[01]'\/(0|[1-9][0-9]{0,8})'\/2'\]/.exec(text)?.[1];

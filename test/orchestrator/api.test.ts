@@ -37,7 +37,7 @@ describe("the API", () => {
     api = await serveApi({
       ...world.parts,
       accounts: world.accounts,
-      network: "regtest",
+      ceremonies: { hours: 72, remindersBps: [5_000] },
       fees: { least: msatsPerVbyte(1_000n), most: msatsPerVbyte(50_000n), targetBlocks: 6 },
       token: TOKEN,
       port: 0,

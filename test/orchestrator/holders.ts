@@ -15,7 +15,14 @@ import {
   type VaultScripts,
   vaultScripts,
 } from "../../policies/vault.ts";
-import type { Registers, Signer, SignOutcome } from "../../signer/signer.ts";
+import type {
+  Hears,
+  NoticeOutcome,
+  Registers,
+  Signer,
+  SignOutcome,
+  Words,
+} from "../../signer/signer.ts";
 
 export interface Holder {
   readonly role: Role;
@@ -92,10 +99,13 @@ export function proofOf(vault: Vault, { role, secret }: Holder): string {
   return hex(ecc.signSchnorr(possessionHash(possessionText(vault, role)), child));
 }
 
-export interface SoftwareLsp extends Signer, Registers {
+export interface SoftwareLsp extends Signer, Registers, Hears {
   /** What it answers instead of signing, until it is empty. */
   readonly answers: (SignOutcome | Error)[];
   readonly asked: () => number;
+  /** What it was told, and what it says to that until it is empty. */
+  readonly told: readonly Words[];
+  readonly hears: (NoticeOutcome | Error)[];
 }
 
 /** An LSP that signs for every vault it is shown, unless told to answer otherwise. */
@@ -103,8 +113,18 @@ export function softwareLsp(words: string): SoftwareLsp {
   const vaults = new Map<string, VaultScripts>();
   const holders = new Map<string, Holder>();
   const answers: (SignOutcome | Error)[] = [];
+  const told: Words[] = [];
+  const hears: (NoticeOutcome | Error)[] = [];
   let asked = 0;
   return {
+    told,
+    hears,
+    async tell(words) {
+      told.push(words);
+      const answer = hears.shift();
+      if (answer instanceof Error) throw answer;
+      return answer ?? { kind: "heard", notice: "stop", height: 1 };
+    },
     name: "software lsp",
     role: "lsp",
     answers,

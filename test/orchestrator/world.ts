@@ -1,6 +1,9 @@
 /** The orchestrator's parts around a chain, stepped by hand: no timers, a clock that a test moves. */
 import { type Accounts, openAccounts } from "../../orchestrator/accounts/accounts.ts";
 import { openScripts } from "../../orchestrator/accounts/scripts.ts";
+import { noticesRole } from "../../orchestrator/ceremony/notices.ts";
+import { ceremoniesRole } from "../../orchestrator/ceremony/watch.ts";
+import type { RoleName } from "../../orchestrator/config.ts";
 import type { Chain } from "../../orchestrator/io/chain.ts";
 import { openStore, type Store } from "../../orchestrator/io/store.ts";
 import { silentLog } from "../../orchestrator/log.ts";
@@ -12,6 +15,7 @@ import { depositsRole } from "../../orchestrator/spend/deposits.ts";
 import { findIntent, type IntentRow, raise } from "../../orchestrator/spend/intents.ts";
 import { reserveRole } from "../../orchestrator/spend/reserve.ts";
 import { acceptUserPsbt, signRole } from "../../orchestrator/spend/sign.ts";
+import type { RaisedPurpose } from "../../orchestrator/spend/signers.ts";
 import { readPsbt, writePsbtText } from "../../policies/bitcoin/psbt.ts";
 import { msatsPerVbyte } from "../../policies/money.ts";
 import { readVault, type VaultScripts, vaultScripts } from "../../policies/vault.ts";
@@ -29,7 +33,7 @@ export interface World {
   readonly accounts: Accounts;
   readonly lsp: SoftwareLsp;
   readonly parts: ReturnType<typeof partsOf>;
-  readonly roles: Readonly<Record<"deposits" | "reserve" | "sign" | "broadcast" | "confirm", Role>>;
+  readonly roles: Readonly<Record<RoleName, Role>>;
   /** Every role until all are idle. */
   readonly settle: () => Promise<void>;
   readonly pass: (ms: bigint) => void;
@@ -48,13 +52,15 @@ export function openWorld(chain: Chain): World {
     sign: signRole(parts),
     broadcast: broadcastRole(parts),
     confirm: confirmRole(parts),
+    ceremonies: ceremoniesRole(parts),
+    notices: noticesRole(parts, lsp),
   };
   return {
     store,
     lsp,
     parts,
     roles,
-    accounts: openAccounts({ ...parts, network: "regtest" }),
+    accounts: openAccounts(parts),
     pass: (ms) => {
       now += ms;
     },
@@ -73,6 +79,7 @@ function partsOf(store: Store, chain: Chain, signer: SoftwareLsp, clock: () => b
     combiner,
     clock,
     log: silentLog,
+    network: "regtest" as const,
     confirmations: CONFIRMATIONS,
     inputsMax: 20,
   };
@@ -109,6 +116,7 @@ export async function moveIn(
 export const ELSEWHERE = "bcrt1p5cyxnuxmeuwuvkwfem96lqzszd02n6xdcjrs20cac6yqjjwudpxqvg32hk";
 
 export interface Wish {
+  readonly purpose?: RaisedPurpose;
   readonly sats: bigint;
   readonly reference: string;
   readonly address?: string;
@@ -117,10 +125,10 @@ export interface Wish {
 export async function withdraw(
   { parts }: World,
   { account }: Resident,
-  { sats, reference, address = ELSEWHERE }: Wish,
+  { purpose = "withdrawal", sats, reference, address = ELSEWHERE }: Wish,
 ): Promise<IntentRow> {
   const feeRate = msatsPerVbyte(2_000n);
-  const outcome = await raise(parts, { account, address, sats, reference, feeRate });
+  const outcome = await raise(parts, { purpose, account, address, sats, reference, feeRate });
   if (outcome.kind === "refused") throw new Error(outcome.reasons.join("; "));
   return outcome.intent;
 }

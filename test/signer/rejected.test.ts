@@ -8,7 +8,6 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { RECEIVE } from "../../policies/vault.ts";
 import { openCurvePool } from "../../signer/curve.ts";
-import { type Guard, guard } from "../../signer/guard.ts";
 import { KeyError, type KeyFaultCode } from "../../signer/key-error.ts";
 import type { Key } from "../../signer/signer.ts";
 import {
@@ -23,7 +22,6 @@ import { honest, recipient, type Spend } from "../support/spend.ts";
 const curve = openCurvePool(2);
 let folder = "";
 let room: SignerRoom;
-let looking: Guard;
 /** What the key does at the next signature; null signs. */
 let fault: KeyFaultCode | null = null;
 /** Awaited by the key before it answers, so that a test can ask twice meanwhile. */
@@ -45,7 +43,6 @@ beforeEach(async () => {
           return await parts.key.sign(approval);
         },
       };
-      looking = guard({ ...parts, key });
       return { ...parts, key };
     },
   });
@@ -169,7 +166,7 @@ describe("a look at a spend", () => {
   it("says what the law would say, and binds nothing", async () => {
     const spend = withdrawal(1);
     room.chain.show(spend);
-    const seen = await looking.review(requestOf(spend));
+    const seen = await room.signer.review(requestOf(spend));
     expect(seen.verdict).toEqual({ verdict: "approved", violations: [] });
     expect(seen.spend.facts.txid).toBe(spend.case.facts.txid);
     expect(bound()).toEqual(NOTHING);
@@ -181,7 +178,7 @@ describe("a look at a spend", () => {
     const [first, other] = [withdrawal(1), withdrawal(2)];
     room.chain.show(first, other);
     signedBytes(await room.signer.sign(requestOf(first)));
-    const { verdict } = await looking.review(requestOf(other));
+    const { verdict } = await room.signer.review(requestOf(other));
     expect(verdict).toMatchObject({
       verdict: "refused",
       violations: [{ rule: "coins-unclaimed" }],

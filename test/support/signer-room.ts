@@ -14,7 +14,7 @@ import { writeIntent } from "../../policies/intent.ts";
 import { possessionHash, possessionText } from "../../policies/possession.ts";
 import { RECEIVE, type Role, type Vault } from "../../policies/vault.ts";
 import type { CurvePool } from "../../signer/curve.ts";
-import { type GuardParts, guard } from "../../signer/guard.ts";
+import { type Guard, type GuardParts, guard } from "../../signer/guard.ts";
 import { type Journal, openJournal } from "../../signer/journal.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
@@ -26,7 +26,6 @@ import type {
   Hears,
   Key,
   Registers,
-  Signer,
   SignOutcome,
   SignRequest,
   VaultRegistration,
@@ -44,7 +43,7 @@ import {
 } from "./spend.ts";
 
 export interface SignerRoom {
-  readonly signer: Signer & Registers & Hears;
+  readonly signer: Guard & Registers & Hears & { readonly knows: (vault: string) => boolean };
   readonly status: () => SignerStatus;
   readonly key: WatchedKey;
   readonly journal: Journal;
@@ -108,6 +107,7 @@ export async function openRoom(options: RoomOptions): Promise<SignerRoom> {
       ...signer,
       accountKey: key.accountKey,
       registerVault: vaults.register,
+      knows: (vault) => vaults.byId(vault) !== null,
       tell: openNotices({ ...parts, network: "regtest" }).tell,
     },
     status: () => ({
