@@ -7,11 +7,12 @@ import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { applianceBench } from "./bench/appliance.ts";
 import { lawBench } from "./bench/law.ts";
+import { ledgerBench } from "./bench/ledger.ts";
 import { type Bench, BenchError, resultText } from "./bench/result.ts";
 import { signBench } from "./bench/sign.ts";
 import { RegtestError } from "./regtest.ts";
 
-const BENCHES: readonly Bench[] = [signBench, lawBench, applianceBench];
+const BENCHES: readonly Bench[] = [signBench, lawBench, applianceBench, ledgerBench];
 
 /** More rounds than this need more blocks and coins than regtest's subsidy pays for. */
 const ROUNDS_MAX = 200;

@@ -24,7 +24,7 @@ const schema = z.strictObject({
    * the token that holds the account keys.
    */
   audit_key: z.union([path, z.literal("token")]).optional(),
-  /** `pkcs11:…` or `software:…`. */
+  /** `pkcs11:…`, `ledger:…` or `software:…`. */
   key: z.string(),
   /** Added to the environment of a token's process, for libraries configured that way. */
   token_environment: z.record(z.string(), z.string()).default({}),

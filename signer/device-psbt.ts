@@ -60,7 +60,7 @@ export function devicePsbt({ approval, vault }: DeviceSpend, detail: DeviceDetai
 }
 
 /** The holder whose key signs here: the approval's role, with the account that it names. */
-export function ownHolder({ approval, vault }: DeviceSpend): Holder {
+function ownHolder({ approval, vault }: DeviceSpend): Holder {
   const own = vault.holders.find(({ role }) => role === approval.role);
   const account = own === undefined ? "" : hex(own.key.publicKey);
   if (own === undefined || approval.inputs.some((input) => input.account !== account)) {

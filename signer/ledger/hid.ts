@@ -22,7 +22,7 @@ export interface HidOptions {
 
 export async function openHid({ path, load = ledgerHid }: HidOptions): Promise<Transport> {
   const hid = load();
-  const found = await hid.list();
+  const found = await listed(hid);
   const chosen = choose(found, path);
   const device = await hid.open(chosen).catch((error: unknown) => {
     throw cannotOpen(chosen, error);
@@ -43,6 +43,15 @@ export async function openHid({ path, load = ledgerHid }: HidOptions): Promise<T
 function ledgerHid(): HidPackage {
   const loaded = optionalModule("@ledgerhq/hw-transport-node-hid") as { default: HidPackage };
   return loaded.default;
+}
+
+/** The package loads its native part here, which wants libraries of the system. */
+async function listed({ list }: HidPackage): Promise<readonly string[]> {
+  try {
+    return await list();
+  } catch (error) {
+    throw ledgerError("not-installed", messageOf(error), error);
+  }
 }
 
 function choose(found: readonly string[], path: string | null): string {

@@ -47,6 +47,8 @@ export interface LedgerKey extends Key {
   readonly registerPolicy: (
     asked: Pick<RegisterOptions, "vault" | "role" | "people" | "again" | "written">,
   ) => Promise<RegisterOutcome>;
+  /** The account key of a label, shown on the device for the person to compare and approve. */
+  readonly showAccount: (label: string) => Promise<string>;
 }
 
 export function isLedgerKey(key: Key): key is LedgerKey {
@@ -73,6 +75,14 @@ export function ledgerKey(options: LedgerKeyOptions): LedgerKey {
       if (hex(account.publicKey) === id) return { number, account };
     }
     throw unknownAccount(session, `has no account with key ${id}`);
+  }
+
+  function numberOf(label: string): number {
+    const { accounts } = apps.limits;
+    const number = /^(?:0|[1-9][0-9]{0,2})$/.test(label) ? Number(label) : accounts;
+    if (number < accounts) return number;
+    const words = `a Ledger's accounts are the numbers 0 to ${accounts - 1}`;
+    throw new KeyError("unknown-account", words);
   }
 
   async function signLine(id: string, text: string): Promise<Uint8Array> {
@@ -102,12 +112,19 @@ export function ledgerKey(options: LedgerKeyOptions): LedgerKey {
     provePossession: (id, text) => signLine(id, possessionLine(text)),
     signLine,
     accountKey: async (label) => {
-      const number = /^(?:0|[1-9][0-9]{0,2})$/.test(label) ? Number(label) : apps.limits.accounts;
-      if (number >= apps.limits.accounts) {
-        const last = apps.limits.accounts - 1;
-        throw new KeyError("unknown-account", `a Ledger's accounts are the numbers 0 to ${last}`);
-      }
+      const number = numberOf(label);
       return await device.use(async (session) => (await accountAt(session, number)).text);
+    },
+    showAccount: async (label) => {
+      const number = numberOf(label);
+      return await device.use(async (session) => {
+        const { text } = await accountAt(session, number);
+        const [, xpub = ""] = text.split("]");
+        const path = accountPath(number, network);
+        look({ at: "account", path, xpub });
+        if ((await session.client.getExtendedPubkey(`m/${path}`, true)) === xpub) return text;
+        throw new KeyError("unverified", "the device has shown another key than it told before");
+      });
     },
     owns: (account) => device.use((session) => isOwn(session, account, network)),
     registerPolicy: (asked) =>

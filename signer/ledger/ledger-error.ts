@@ -64,8 +64,8 @@ export const LEDGER_FAULTS = {
   "not-installed": {
     code: "unavailable",
     passing: false,
-    says: "the optional packages for Ledger are not installed",
-    next: "run npm install --include=optional",
+    says: "the optional packages for Ledger, or the libraries that they need, are not installed",
+    next: "run npm install --include=optional; on Debian apt install libusb-1.0-0 libudev1, too",
   },
   unanswered: {
     code: "unavailable",

@@ -67,6 +67,12 @@ function before(notice: LookNotice): readonly string[] {
         ...notice.preview.checks.map((check) => `- ${check}`),
         "Reject it there if a single page differs.",
       ];
+    case "account":
+      return [
+        `The device shows the key at ${notice.path}. It must be:`,
+        `  ${notice.xpub}`,
+        "Compare it with what the others have of you, by another way than this screen.",
+      ];
     case "address":
       return [`The device shows the first address. It must be ${notice.shown}`];
     case "message":

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { EXIT_TEMPLATE } from "../../policies/exit.ts";
 import { MULTI_TEMPLATE } from "../../policies/vault.ts";
+import { ledgerAppsSchema } from "../../signer/ledger/app-versions.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const ROOMS = ["policies", "signer", "orchestrator", "firmware-configs", "scripts"];
@@ -83,5 +84,25 @@ describe("firmware-configs", () => {
       ["multi", MULTI_TEMPLATE],
       ["multi+exit", EXIT_TEMPLATE],
     ]);
+  });
+
+  it("lets a Ledger have the policies that the vaults have, within the app's limits", () => {
+    const apps = ledgerAppsSchema.parse(JSON.parse(read("firmware-configs/ledger.json")));
+    const { templates } = JSON.parse(read("firmware-configs/wallet-policies.json")) as {
+      templates: { name: string; template: string }[];
+    };
+    expect(apps.policies).toEqual(templates.map(({ name }) => name));
+    for (const { template } of templates) {
+      expect(template.length).toBeLessThanOrEqual(apps.limits.template_bytes);
+      expect(new Set(template.match(/@[0-9]/g)).size).toBeLessThanOrEqual(apps.limits.keys);
+    }
+  });
+
+  it("shows a Ledger what the law and the signer think that it can show", () => {
+    const { limits } = ledgerAppsSchema.parse(JSON.parse(read("firmware-configs/ledger.json")));
+    const rule = /DEVICE_OUTPUTS_MAX = ([0-9]+);/.exec(read("policies/rules/request.ts"))?.[1];
+    expect(String(limits.outputs)).toBe(rule);
+    const line = /BYTES_MAX = ([0-9]+);/.exec(read("signer/signed-line.ts"))?.[1];
+    expect(String(limits.message_bytes)).toBe(line);
   });
 });

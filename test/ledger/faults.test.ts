@@ -150,6 +150,36 @@ describe("the person", () => {
   });
 });
 
+describe("an account key", () => {
+  it("is shown, and told beforehand", async () => {
+    const { stand } = await ready();
+    const shown: string[] = [];
+    stand.decide = ({ pages }) => {
+      shown.push(...pages.map((page) => page.text).filter((words) => words !== ""));
+      return "approve";
+    };
+    const text = await stand.key.showAccount("0");
+    expect(text).toBe(await stand.key.accountKey("0"));
+    const told = stand.looks.at(-1);
+    expect(told).toEqual({ at: "account", path: "48'/1'/0'/2'", xpub: text.split("]")[1] });
+    expect(shown).toEqual(["48'/1'/0'/2'", text.split("]")[1]]);
+    stand.decide = () => "reject";
+    expect(await faultOf(stand.key.showAccount("0"))).toMatchObject({ code: "rejected" });
+  });
+
+  it.each(["101", "-1", "00", "a", "", "1.0"])("of label %j there is none", async (label) => {
+    const { stand } = await ready();
+    const before = stand.wire.apdus;
+    expect(await faultOf(stand.key.accountKey(label))).toMatchObject({ code: "unknown-account" });
+    expect(stand.wire.apdus).toBe(before);
+  });
+
+  it("of the last label there is one", async () => {
+    const { stand } = await ready();
+    expect(await stand.key.accountKey("100")).toContain("/48'/1'/100'/2']tpub");
+  });
+});
+
 describe("the cable", () => {
   it("is pulled while the person reads: no refusal, and the next call connects anew", async () => {
     const { stand, spend } = await ready();
@@ -210,6 +240,71 @@ describe("the device", () => {
       expect(await spend()).toHaveLength(1);
     },
   );
+});
+
+describe("a device that lies", () => {
+  /** Changes the last byte of the final answer to one instruction, as often as it is asked. */
+  function lying(on: { ins: number }): StandOptions {
+    let asked = -1;
+    return {
+      bend: (answer, apdu) => {
+        if (apdu[0] === 0xe1) asked = apdu[1] ?? -1;
+        const bent = Uint8Array.from(answer);
+        const final = answer.at(-2) === 0x90 && asked === on.ins;
+        if (final) bent[answer.length - 3] = (answer[answer.length - 3] ?? 0) ^ 1;
+        return bent;
+      },
+    };
+  }
+  async function unregistered(options: StandOptions) {
+    const stand = ledgerStand(options);
+    stands.push(stand);
+    const { vault } = vaultAround(await stand.key.accountKey("0"));
+    return { stand, vault };
+  }
+
+  it("about the first address: nothing is kept", async () => {
+    const { stand, vault } = await unregistered(lying({ ins: INS.address }));
+    const asked = stand.key.registerPolicy({ vault, role: "lsp", people: ["a"] });
+    const fault = await faultOf(asked);
+    expect(fault).toMatchObject({ code: "unverified" });
+    expect(fault.message).toContain("another first address");
+    expect(openDeviceRegistrations(stand.journal.database).all()).toEqual([]);
+  });
+
+  it("about the policy's id: nothing is kept", async () => {
+    const { stand, vault } = await unregistered({
+      bend: (answer) =>
+        answer.length === 66 ? answer.map((byte, i) => (i < 32 ? byte ^ 1 : byte)) : answer,
+    });
+    const asked = stand.key.registerPolicy({ vault, role: "lsp", people: ["a"] });
+    const fault = await faultOf(asked);
+    expect(fault).toMatchObject({ code: "unverified" });
+    expect(fault.message).toContain("another policy");
+    expect(openDeviceRegistrations(stand.journal.database).all()).toEqual([]);
+  });
+
+  it("with the signature of a text", async () => {
+    const { stand, vault } = await unregistered(lying({ ins: INS.message }));
+    const own = vault.holders.find(({ role }) => role === "lsp");
+    const signing = stand.key.signLine?.(hex(own?.key.publicKey ?? new Uint8Array()), "a line");
+    expect(await faultOf(signing ?? Promise.resolve())).toMatchObject({ code: "unverified" });
+    expect(stand.logged).toContain("ALARM unverified signature");
+  });
+
+  it("about a key that it shows", async () => {
+    let asked = 0;
+    const { stand } = await unregistered({
+      bend: (answer, apdu) => {
+        const isShown = apdu[0] === 0xe1 && apdu[1] === 0x00 && apdu[5] === 1;
+        if (!isShown) return answer;
+        asked += 1;
+        return answer.map((byte, i) => (i === 50 ? byte ^ 1 : byte));
+      },
+    });
+    expect(await faultOf(stand.key.showAccount("0"))).toMatchObject({ code: "unverified" });
+    expect(asked).toBe(1);
+  });
 });
 
 describe("the registration", () => {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openCurvePool } from "../../signer/curve.ts";
 import { createJournal } from "../../signer/journal-file.ts";
+import { isLedgerKey } from "../../signer/ledger/key.ts";
 import { openSigningRoom } from "../../signer/room.ts";
 import { openVaults, type Vaults } from "../../signer/vaults.ts";
 import { INS, type LedgerStand, ledgerStand, vaultAround } from "../support/ledger-stand.ts";
@@ -127,6 +128,7 @@ describe("a signing room", () => {
 
   it("opens a Ledger under a law of one policy, without the device", async () => {
     const opened = await open(true);
+    expect(isLedgerKey(opened.key)).toBe(true);
     expect(opened.status().custody).toBe("emulated Ledger app, keys in software: for tests only");
     await opened.close();
   });

@@ -63,6 +63,19 @@ describe("USB", () => {
     expect(error.message).toContain(words);
   });
 
+  it("whose libraries are missing says what to install", async () => {
+    const load = (): HidPackage => ({
+      ...hid({}),
+      // As node-hid does: it loads its native part on first use, and throws at once.
+      list: () => {
+        throw new Error("libusb-1.0.so.0: cannot open shared object file");
+      },
+    });
+    const error = await faultOf(openHid({ path: null, load }));
+    expect(error).toMatchObject({ fault: "not-installed" });
+    expect(error.message).toContain("apt install libusb-1.0-0");
+  });
+
   it("is gone in the middle: no refusal", async () => {
     const gone = new Error("could not read from HID device");
     const wire = await openHid({ path: null, load: () => hid({ a: { exchange: gone } }) });
