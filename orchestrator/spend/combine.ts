@@ -16,6 +16,8 @@ export interface CombineRequest {
   /** As built: its fields stay, and no partial PSBT changes them. */
   readonly unsigned: Psbt;
   readonly partials: readonly Psbt[];
+  /** Whose signatures count: those of others are left where they were. All when left out. */
+  readonly only?: Role;
   readonly vaults: readonly VaultScripts[];
 }
 
@@ -34,7 +36,7 @@ export interface Combined {
   readonly rejected: readonly Rejected[];
 }
 
-export function combine({ unsigned, partials, vaults }: CombineRequest): Combined {
+export function combine({ unsigned, partials, only, vaults }: CombineRequest): Combined {
   const tx = writeUnsignedTx(unsigned.tx);
   const rejected: Rejected[] = [];
   const signers = unsigned.inputs.map(() => new Set<Role>());
@@ -50,6 +52,7 @@ export function combine({ unsigned, partials, vaults }: CombineRequest): Combine
     const good = spendFacts(candidate, vaults).inputs.map(({ signatures }, input) =>
       fieldsOf(candidate.inputs[input] ?? [], IN.TAP_SCRIPT_SIG).filter((_, i) => {
         const { valid = false, role = null, detail } = signatures[i] ?? {};
+        if (valid && role !== null && role !== (only ?? role)) return false;
         if (valid && role !== null) signers[input]?.add(role);
         else rejected.push({ partial: at, input, detail: detail ?? "the input is no vault's" });
         return valid && role !== null;

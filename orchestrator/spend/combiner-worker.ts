@@ -30,10 +30,11 @@ function answerOf(id: number, request: CombinerRequest): CombinerAnswer {
 function work(request: CombinerRequest): CombinedBytes | Uint8Array {
   switch (request.kind) {
     case "combine": {
-      const { unsigned, partials, vault } = request.body;
+      const { unsigned, partials, only, vault } = request.body;
       const { psbt, signedBy, rejected } = combine({
         unsigned: readPsbt(unsigned),
         partials: partials.map((partial) => readPsbt(partial)),
+        ...(only !== undefined && { only }),
         vaults: [scriptsOf(vault)],
       });
       return { psbt: writePsbt(psbt), signedBy, rejected };

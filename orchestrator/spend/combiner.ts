@@ -16,6 +16,7 @@ export interface Combiner {
 export interface CombineBytes {
   readonly unsigned: Uint8Array;
   readonly partials: readonly Uint8Array[];
+  readonly only?: Role;
   readonly vault: VaultDocument;
 }
 

@@ -83,7 +83,7 @@ export async function checkPartial(
   }
   const vault = await vaultOf(parts, intent);
   const { combiner } = parts;
-  const own = await combiner.combine({ unsigned, partials: [partial], vault });
+  const own = await combiner.combine({ unsigned, partials: [partial], only: by, vault });
   const { rejected } = own;
   if (!own.signedBy.includes(by)) {
     const reasons = rejected.map(({ input, detail }) =>

@@ -149,6 +149,21 @@ describe("combine", () => {
     expect([...mended.signedBy].sort()).toEqual(["lsp", "user"]);
   });
 
+  it("leaves the signatures of others where they were, when one holder's are asked for", () => {
+    const unsigned = built();
+    const partials = [signed(unsigned, "user", "trustee")];
+    const { psbt, ...combined } = combine({
+      ...{ unsigned, partials, vaults: [home.vault] },
+      only: "user",
+    });
+    expect(combined).toEqual({ signedBy: ["user"], rejected: [] });
+    expect(writePsbt(psbt)).toEqual(
+      writePsbt(
+        combine({ unsigned, partials: [signed(unsigned, "user")], vaults: [home.vault] }).psbt,
+      ),
+    );
+  });
+
   it("does not count a signature over another transaction", () => {
     const psbt = built();
     const other = signed(built({ inputs: 2, change: false }), "user");

@@ -92,6 +92,7 @@ export interface Resident {
   readonly account: string;
   readonly address: string;
   readonly user: Holder;
+  readonly trustee: Holder;
   readonly vault: VaultScripts;
 }
 
@@ -109,7 +110,7 @@ export async function moveIn(
   const opened = await accounts.complete(begun.account.id, proofs);
   if (opened?.kind !== "done" || opened.account.address === null) throw new Error("not open");
   const { id, address } = opened.account;
-  return { account: id, address, user, vault: vaultScripts(vault) };
+  return { account: id, address, user, trustee, vault: vaultScripts(vault) };
 }
 
 /** Where withdrawals go: somebody's BIP86 address on regtest. */
