@@ -58,3 +58,10 @@ export function derivationFields(
     return [{ type, keyData: xOnly, value }];
   });
 }
+
+/** The way to the unspendable internal key, which stands in no leaf: some devices ask for it. */
+export function internalField(type: number, { internal }: Vault, script: VaultScript): PsbtField {
+  const master = fromHex(fingerprintOf(internal.publicKey));
+  const value = concat([size(0), master, u32(script.branch), u32(script.index)]);
+  return { type, keyData: script.internalKey, value };
+}

@@ -13,7 +13,13 @@ import { type Tx, txidOf } from "../policies/bitcoin/transaction.ts";
 import { equal } from "../policies/bitcoin/wire.ts";
 import type { Approval } from "../policies/decide.ts";
 import { CHANGE, type Holder, type Vault, vaultScripts } from "../policies/vault.ts";
-import { changeFields, coinFields, derivationFields, utxoField } from "../policies/vault-fields.ts";
+import {
+  changeFields,
+  coinFields,
+  derivationFields,
+  internalField,
+  utxoField,
+} from "../policies/vault-fields.ts";
 
 export interface DeviceSpend {
   readonly approval: Approval;
@@ -41,7 +47,10 @@ export function devicePsbt({ approval, vault }: DeviceSpend, detail: DeviceDetai
     ) {
       throw new Error(`BUG: input ${i} is not as it was approved`);
     }
-    if (detail === "whole") return coinFields(vault, script, coin.sats);
+    if (detail === "whole") {
+      const internal = internalField(IN.TAP_BIP32_DERIVATION, vault, script);
+      return [...coinFields(vault, script, coin.sats), internal];
+    }
     return [
       utxoField(script, coin.sats),
       ...derivationFields(IN.TAP_BIP32_DERIVATION, vault, script, own.role),
@@ -52,7 +61,12 @@ export function devicePsbt({ approval, vault }: DeviceSpend, detail: DeviceDetai
     if (place === null || place.vault !== vault.id || place.branch !== CHANGE) return [];
     const script = scripts.at(place.branch, place.index);
     if (!equal(script.script, paid)) throw new Error("BUG: change is not as it was approved");
-    if (detail === "whole") return changeFields(vault, script);
+    if (detail === "whole") {
+      return [
+        ...changeFields(vault, script),
+        internalField(OUT.TAP_BIP32_DERIVATION, vault, script),
+      ];
+    }
     return derivationFields(OUT.TAP_BIP32_DERIVATION, vault, script, own.role);
   });
   assertSameHashes(approval, tx);
