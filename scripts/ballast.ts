@@ -1,6 +1,7 @@
 /** `npx ballast …`: each verb in a file of its own. */
 import { Command } from "commander";
 import { addAudit } from "./audit.ts";
+import { addCeremony } from "./ceremony.ts";
 import { addExplain } from "./explain.ts";
 import { addHsm } from "./hsm.ts";
 import { addJournal } from "./journal.ts";
@@ -17,6 +18,7 @@ const program = new Command("ballast")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
 addAudit(program);
+addCeremony(program);
 addExplain(program);
 addHsm(program);
 addJournal(program);

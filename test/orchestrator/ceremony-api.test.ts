@@ -2,20 +2,25 @@
 import { base64 } from "@scure/base";
 import * as ecc from "tiny-secp256k1";
 import { afterEach, describe, expect, it } from "vitest";
-import { serveApi } from "../../orchestrator/api/server.ts";
 import { hex } from "../../policies/bitcoin/hash.ts";
 import { textHash } from "../../policies/bitcoin/message.ts";
 import { readPsbtText, writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { encodeReason, psbtHash } from "../../policies/ceremony.ts";
 import { writeNotice } from "../../policies/evidence/notice.ts";
-import { msatsPerVbyte } from "../../policies/money.ts";
 import { possessionKey } from "../../policies/possession.ts";
 import { verifyTranscript } from "../../policies/transcript.ts";
 import { type Holder, signWith } from "./holders.ts";
-import { lineFor, openStage, recovery, signLine, stationKey } from "./stage.ts";
+import {
+  lineFor,
+  openStage,
+  recovery,
+  serveStage,
+  signLine,
+  stationKey,
+  OPERATOR_TOKEN as TOKEN,
+} from "./stage.ts";
 import { CONFIRMATIONS, ELSEWHERE, moveIn, type Resident, withdraw } from "./world.ts";
 
-const TOKEN = "an-operators-token-that-is-long-enough";
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0)) await close();
@@ -29,19 +34,7 @@ interface Answer {
 
 async function open() {
   const stage = await openStage();
-  const running = { wake: () => undefined, faults: () => new Map(), stop: async () => undefined };
-  const api = await serveApi({
-    ...stage.parts,
-    accounts: stage.accounts,
-    ceremonies: { hours: 24, remindersBps: [5_000] },
-    fees: { least: msatsPerVbyte(1_000n), most: msatsPerVbyte(50_000n), targetBlocks: 6 },
-    token: TOKEN,
-    port: 0,
-    describeSigner: async () => {
-      throw new Error("not asked");
-    },
-    running,
-  });
+  const api = await serveStage(stage);
   closing.push(() => api.close());
   async function ask(method: string, path: string, token: string, body?: unknown): Promise<Answer> {
     const response = await fetch(api.url + path, {

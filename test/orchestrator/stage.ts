@@ -1,6 +1,7 @@
 /** A ceremony on a chain in memory: a funded account, a recovery that its user has signed, and stations. */
 import { base64 } from "@scure/base";
 import * as ecc from "tiny-secp256k1";
+import { type Api, serveApi } from "../../orchestrator/api/server.ts";
 import { answerDeclined, answerSigned } from "../../orchestrator/ceremony/answers.ts";
 import { findCeremony, type LoadedCeremony } from "../../orchestrator/ceremony/ceremonies.ts";
 import type { AnswerOutcome, SignedLine } from "../../orchestrator/ceremony/heard.ts";
@@ -22,7 +23,7 @@ import {
   eventLine,
   psbtHash,
 } from "../../policies/ceremony.ts";
-import { sats } from "../../policies/money.ts";
+import { msatsPerVbyte, sats } from "../../policies/money.ts";
 import { type Holder, signWith } from "./holders.ts";
 import { type MemoryChain, memoryChain } from "./memory-chain.ts";
 import {
@@ -42,7 +43,7 @@ export interface Stage extends World {
   readonly mine: (blocks: number) => Promise<void>;
 }
 
-export const DEPOSIT = 100_000n;
+const DEPOSIT = 100_000n;
 
 export async function openStage(deposits = 1): Promise<Stage> {
   const chain = memoryChain();
@@ -60,6 +61,24 @@ export async function openStage(deposits = 1): Promise<Stage> {
   return { ...world, chain, ann, mine };
 }
 
+export const OPERATOR_TOKEN = "an-operators-token-that-is-long-enough";
+
+/** The API over HTTP; roles are stepped by hand. */
+export function serveStage({ parts, accounts }: Stage): Promise<Api> {
+  return serveApi({
+    ...parts,
+    accounts,
+    ceremonies: { hours: 24, remindersBps: [5_000] },
+    fees: { least: msatsPerVbyte(1_000n), most: msatsPerVbyte(50_000n), targetBlocks: 6 },
+    token: OPERATOR_TOKEN,
+    port: 0,
+    describeSigner: async () => {
+      throw new Error("nobody asks");
+    },
+    running: { wake: () => undefined, faults: () => new Map(), stop: async () => undefined },
+  });
+}
+
 /** A station with its key. */
 export interface Person {
   readonly station: StationRow;
@@ -74,7 +93,7 @@ export function signLine(name: string, line: string): SignedLine {
   return { line, signature: hex(ecc.signSchnorr(textHash(line), stationSecret(name))) };
 }
 
-export async function person(
+async function person(
   { parts }: Pick<World, "parts">,
   name: string,
   role: StationWish["role"],
