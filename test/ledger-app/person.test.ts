@@ -155,6 +155,7 @@ describe("a device that lies", () => {
   > = {
     honest: { count: 1, bytes: 64 },
     "other-leaf": { count: 1, bytes: 64 },
+    "other-message": { count: 1, bytes: 64 },
     "wrong-key": { count: 1, bytes: 64 },
     short: { count: 1, bytes: 63 },
     none: { count: 0, bytes: 0 },
@@ -168,6 +169,21 @@ describe("a device that lies", () => {
     expect(yielded.map((result) => result.length - 66)).toEqual(
       Array(expected.count).fill(expected.bytes),
     );
+  });
+});
+
+describe("a device that signs another leaf", () => {
+  it("names it", async () => {
+    const { app, exchange, hmac, psbt } = await openRoom();
+    const leaf = async (): Promise<string> => {
+      const { yielded } = await sign(exchange, { policy: MULTI, hmac, psbt });
+      return Buffer.from(yielded[0]?.subarray(34, 66) ?? []).toString("hex");
+    };
+    const honest = await leaf();
+    app.faults.signature = "other-message";
+    expect(await leaf()).toBe(honest);
+    app.faults.signature = "other-leaf";
+    expect(await leaf()).not.toBe(honest);
   });
 });
 

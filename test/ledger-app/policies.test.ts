@@ -46,6 +46,23 @@ const deep = (depth: number): PolicyText => {
   return tr(tree(0), [NUMS, USER]);
 };
 
+/** Leaves of hashes and numbers until the template is so long. */
+const sized = (length: number): PolicyText => {
+  const hash = `and_v(v:sha256(${HASH}),`.repeat(4);
+  const fill = (branches: string): PolicyText =>
+    tr(`${hash}multi_a(1,${branches})${")".repeat(4)}`, [NUMS, USER]);
+  for (let count = 1; count < 16; count++) {
+    for (let digits = 1; digits <= 10; digits++) {
+      const pairs = Array.from({ length: count }, (_, i) =>
+        i > 0 ? `@1/<${100 + 2 * i};${101 + 2 * i}>/*` : `@1/<0;${"1".padEnd(digits, "0")}>/*`,
+      );
+      const policy = fill(pairs.join(","));
+      if (policy.template.length === length) return policy;
+    }
+  }
+  throw new Error(`no template of ${length} characters`);
+};
+
 const accepted: Readonly<Record<string, PolicyText>> = {
   "the vault": MULTI,
   "another chain code of the unspendable key": {
@@ -84,6 +101,7 @@ const accepted: Readonly<Record<string, PolicyText>> = {
   "the longest delay in time": older(2 ** 22 + 65535),
   "fourteen keys in a leaf": multi(14),
   "a tree of nine levels": deep(9),
+  "a template of 512 characters": sized(512),
   "an alternative": tr("or_d(pk(@1/**),pk(@2/**))", [NUMS, USER, TRUSTEE]),
 };
 
@@ -137,6 +155,7 @@ const refused: Readonly<Record<string, [policy: PolicyText, status: string]>> = 
   "a name of other characters": [named("Ballast\n"), "00006a80"],
   "a key that the template has not": [plain("tr(@0/**)", [USER, LSP]), "6a80"],
   "a key that the list has not": [plain("tr(@0/**,pk(@1/**))", [USER]), "6a80"],
+  "a template of 513 characters": [sized(513), "6a80"],
   "sixteen keys": [multi(15), "6a82"],
   "a tree of ten levels": [deep(10), "6a80"],
   "text after the end": [plain("tr(@0/**))", [USER]), "6a80"],

@@ -329,6 +329,10 @@ describe("an input", () => {
       },
       "6a80",
     ],
+    "with a hardened index is refused": [
+      (map) => map.set(...derivation("16", [0, HARDENED])),
+      "6a80",
+    ],
     "with a derivation cut short is refused": [(map) => map.set(...cutDerivation()), "6a80"],
     "with a key of 31 bytes is refused": [
       (map) => map.set(`16${"ab".repeat(31)}`, new Uint8Array(5)),
@@ -376,13 +380,14 @@ describe("an input", () => {
   });
 
   it.each([
-    [512, true],
-    [513, false],
-  ])("is one of at most 512, else the app asks nothing: %i", async (count, isAsked) => {
+    ["inputs", 512, true],
+    ["inputs", 513, false],
+    ["outputs", 512, true],
+    ["outputs", 513, false],
+  ])("of too many, or an output, makes the app ask nothing: %s, %i", async (of, count, isAsked) => {
     const { hmac, spend } = walletOf(MULTI);
-    const inputs = Array<SpendPart>(count).fill(payment(1n));
     let asked = 0;
-    const psbt = spend.psbt({ inputs });
+    const psbt = spend.psbt({ [of]: Array<SpendPart>(count).fill(payment(1n)) });
     const reply = await sign(exchange, { policy: MULTI, hmac, psbt }, () => {
       asked++;
       return new Uint8Array();
@@ -444,6 +449,21 @@ describe("signatures", () => {
   function leaves({ reply }: Outcome): string[] {
     return reply.yielded.map((result) => hex.encode(result.subarray(34, 66)));
   }
+});
+
+describe("own key expressions", () => {
+  it.each([
+    [8, "9000"],
+    [9, "000c6a82"],
+  ])("of which a policy has %i", async (count, answer) => {
+    const keys = Array.from({ length: count }, (_, i) => `@1/<${2 * i};${2 * i + 1}>/*`);
+    const template = `tr(@0/**,multi_a(1,${keys.join(",")}))`;
+    const policy = { name: "many", template, keys: MULTI.keys.slice(0, 2) };
+    const hmac = (await register(exchange, policy)).data.subarray(32);
+    const spend = await ledgerSpend(exchange, { policy, hmac });
+    const reply = await sign(exchange, { policy, hmac, psbt: spend.psbt() });
+    expect(refusal({ reply, reviews: [] })).toBe(answer);
+  });
 });
 
 function deleteKeys(map: Map<string, Uint8Array>, is: (key: string) => boolean): void {

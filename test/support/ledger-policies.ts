@@ -7,8 +7,8 @@ import type { PolicyText } from "./ledger-host.ts";
 /** Public words, of no value: each is one person's device. */
 export const WORDS = {
   user: `${"abandon ".repeat(11)}about`,
-  trustee: `${"legal winner thank year wave sausage worth useful ".repeat(1)}legal winner thank yellow`,
-  lsp: `${"letter advice cage absurd amount doctor acoustic avoid ".repeat(1)}letter advice cage above`,
+  trustee: "legal winner thank year wave sausage worth useful legal winner thank yellow",
+  lsp: "letter advice cage absurd amount doctor acoustic avoid letter advice cage above",
 } as const;
 export type Who = keyof typeof WORDS;
 

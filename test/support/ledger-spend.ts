@@ -2,13 +2,8 @@
 import { hex } from "@scure/base";
 import { Address, OutScript, TEST_NETWORK } from "@scure/btc-signer";
 import { concatBytes } from "@scure/btc-signer/utils.js";
-import {
-  address,
-  compactSize,
-  type Exchange,
-  type PolicyText,
-  type PsbtMaps,
-} from "./ledger-host.ts";
+import { address, type Exchange, type PolicyText, type PsbtMaps } from "./ledger-host.ts";
+import { compactSize } from "./ledger-knowledge.ts";
 import { HARDENED, rootOf, type Who } from "./ledger-policies.ts";
 
 /** An input's coin or an output; `fields` are further fields of its map, keys in hex. */

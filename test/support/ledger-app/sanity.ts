@@ -4,6 +4,7 @@ import type { Ask } from "./client.ts";
 import { type KeyInformation, keyAt } from "./key-information.ts";
 import type { Versions } from "./network.ts";
 import type { Policy } from "./policy.ts";
+import { needsSignature } from "./script-type.ts";
 import { StatusError } from "./status.ts";
 import {
   expressionsOf,
@@ -35,31 +36,6 @@ export async function isSane(ask: Ask, policy: Policy, versions: Versions): Prom
     expressions.every((one, i) => expressions.slice(i + 1).every((two) => !meet(one, two))) &&
     leaves.flatMap(partsOf).every(isTimelockMeant)
   );
-}
-
-/** Miniscript's property `s`: nobody can satisfy it without a signature. */
-function needsSignature(script: Script): boolean {
-  switch (script.kind) {
-    case "pk":
-    case "pkh":
-    case "multi":
-      return true;
-    case "older":
-    case "after":
-    case "hash":
-      return false;
-    case "verify":
-      return needsSignature(script.of);
-    case "and_v":
-      return script.of.some(needsSignature);
-    case "or_d":
-    case "or_i":
-      return script.of.every(needsSignature);
-    case "andor": {
-      const [condition, then, otherwise] = script.of.map(needsSignature);
-      return otherwise === true && (condition === true || then === true);
-    }
-  }
 }
 
 /** Compares compressed public keys, each pair fetched anew: the app has no room for all of them. */

@@ -1,6 +1,7 @@
 /** SIGN_PSBT: looks through the transaction, asks the person, signs what has a derivation. */
 import { randomBytes } from "node:crypto";
 import { schnorr } from "@noble/curves/secp256k1.js";
+import { Script as Codec } from "@scure/btc-signer/script.js";
 import { concatBytes, taprootTweakPrivKey } from "@scure/btc-signer/utils.js";
 import { yieldResult } from "./client.ts";
 import { isDefaultPolicy } from "./commands.ts";
@@ -114,16 +115,22 @@ async function signInput(
 ): Promise<void> {
   const input = await inputMap(device, spend, index);
   const place = input.place ?? refuse(STATUS.incorrectData);
-  const script =
+  const asked =
     expression.leaf === null
       ? null
       : await leafScript(xpubs(device, spend), expression.leaf, place);
+  const key = await signingKey(device, spend, { expression, place });
+  const script = device.faults.signature === "other-leaf" ? ownLeaf(key) : asked;
   const sighash = await sighashOf(device, input);
   await witnessUtxo(device.ask, input.map);
   const message = await digest.sighash(index, { sighash, script, map: input.map });
-  const key = await signingKey(device, spend, { expression, place });
   const leaf = script === null ? new Uint8Array() : leafHash(script);
   await handOver(device, { index, key, leaf, message, sighash });
+}
+
+/** A leaf that one signature satisfies; no policy of a vault has it. */
+function ownLeaf(key: Uint8Array): Uint8Array {
+  return Codec.encode([schnorr.getPublicKey(key), "CHECKSIG"]);
 }
 
 /** The private key of the place, tweaked where the key path is signed. */
@@ -156,7 +163,8 @@ async function handOver(
 ): Promise<void> {
   const fault = faults.signature;
   if (fault === "none") return;
-  const message = fault === "other-leaf" ? signed.message.map((byte) => byte ^ 1) : signed.message;
+  const message =
+    fault === "other-message" ? signed.message.map((byte) => byte ^ 1) : signed.message;
   const key = fault === "wrong-key" ? schnorr.utils.randomSecretKey() : signed.key;
   const signature = schnorr.sign(message, key, randomBytes(32));
   const bytes = fault === "short" ? signature.subarray(0, 63) : signature;

@@ -9,6 +9,7 @@ import { matchesOf, type OwnExpression } from "./own-expression.ts";
 import type { Policy } from "./policy.ts";
 import { little32, little64 } from "./reader.ts";
 import type { Payment } from "./reviews.ts";
+import { HARDENED } from "./seed.ts";
 import { refuse, SIGN_DETAIL, STATUS } from "./status.ts";
 import { scriptOf, utxoOf } from "./utxo.ts";
 
@@ -164,6 +165,7 @@ async function isAt(
   script: Uint8Array,
 ): Promise<boolean> {
   const { template } = spend.policy;
-  if (place.index >= 2 ** 31) return false;
+  // No public key can be derived there, and the app takes that for a fault of the client.
+  if (place.index >= HARDENED) refuse(STATUS.incorrectData);
   return equalBytes(await outputScript(xpubs(device, spend), { template, place }), script);
 }

@@ -1,5 +1,6 @@
 /** Reads a BIP388 descriptor template, as far as this app goes; README.md lists the fragments. */
 import { hex } from "@scure/base";
+import { typeOf } from "./script-type.ts";
 import { refuse, STATUS } from "./status.ts";
 
 /** `@n/**`, `@n/<a;b>/*` or a MuSig2 aggregate; the two branches are for receiving and for change. */
@@ -243,30 +244,6 @@ function expect(cursor: Cursor, token: string): void {
 function closed<S>(cursor: Cursor, script: S): S {
   expect(cursor, ")");
   return script;
-}
-
-/** Miniscript's basic types: B leaves a value, V leaves none. */
-function typeOf(script: Script): "B" | "V" {
-  switch (script.kind) {
-    case "verify":
-      return typeOf(script.of) === "B" ? "V" : fail();
-    case "and_v": {
-      const [first, second] = script.of.map(typeOf);
-      return first === "V" && second !== undefined ? second : fail();
-    }
-    case "or_d":
-      return script.of.every((part) => typeOf(part) === "B") ? "B" : fail();
-    case "or_i": {
-      const [first, second] = script.of.map(typeOf);
-      return first !== undefined && first === second ? first : fail();
-    }
-    case "andor": {
-      const [first, second, third] = script.of.map(typeOf);
-      return first === "B" && second !== undefined && second === third ? second : fail();
-    }
-    default:
-      return "B";
-  }
 }
 
 function fail(): never {
