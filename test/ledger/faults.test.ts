@@ -222,7 +222,7 @@ describe("the device", () => {
   });
 
   it.each([
-    ["other-leaf", "does not verify"],
+    ["other-leaf", "another leaf than the 2-of-3"],
     ["wrong-key", "does not verify"],
     ["short", "63 bytes"],
     ["none", "gave no signature"],
