@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { hex } from "../../policies/bitcoin/hash.ts";
 import { openAsked } from "../../signer/ledger/asked.ts";
 import { openDeviceRegistrations } from "../../signer/ledger/registrations.ts";
+import { SIGNATURE_FAULTS, type SignatureFault } from "../support/ledger-app/faults.ts";
 import {
   approvalOf,
   INS,
@@ -212,6 +213,19 @@ describe("the cable", () => {
   });
 });
 
+/** What is said of each lie that the emulated device can tell; one without words does not compile. */
+const WORDS: Readonly<Record<Exclude<SignatureFault, "honest">, string>> = {
+  "other-leaf": "another leaf than the 2-of-3",
+  "other-message": "does not verify",
+  "wrong-key": "does not verify",
+  short: "63 bytes",
+  none: "gave no signature",
+  twice: "2 signatures",
+};
+const LIES = SIGNATURE_FAULTS.flatMap((kind) =>
+  kind === "honest" ? [] : [[kind, WORDS[kind]] as const],
+);
+
 describe("the device", () => {
   it("is locked", async () => {
     const { stand, spend } = await ready();
@@ -221,13 +235,7 @@ describe("the device", () => {
     expect(await spend()).toHaveLength(1);
   });
 
-  it.each([
-    ["other-leaf", "does not verify"],
-    ["wrong-key", "does not verify"],
-    ["short", "63 bytes"],
-    ["none", "gave no signature"],
-    ["twice", "2 signatures"],
-  ] as const)(
+  it.each(LIES)(
     "signs wrongly (%s): no signature leaves, and somebody hears of it",
     async (kind, words) => {
       const { stand, spend } = await ready();
