@@ -13,8 +13,8 @@ import {
 } from "./client.ts";
 import { sign, type TourPerson } from "./people.ts";
 
-export const DEPOSIT_SATS = 1_000_000n;
-export const WITHDRAWAL_SATS = 400_000n;
+const DEPOSIT_SATS = 1_000_000n;
+const WITHDRAWAL_SATS = 400_000n;
 /** The name of the account, and of the payee. */
 const LABEL = "tour";
 /** Each device's first account. */

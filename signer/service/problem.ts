@@ -73,6 +73,10 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof KeyError && error.code === "unknown-account") {
     return bad("unknown-account", "this signer has no account of that name", 404);
   }
+  // A person's word is no fault of the signer.
+  if (error instanceof KeyError && error.code === "rejected") {
+    return bad("key-rejected", error.message, 422);
+  }
   if (error instanceof KeyError) return broken(`key-${error.code}`, error.message, error.passing);
   if (error instanceof CurveError) return broken("curve", error.message, true);
   const status = bodyParserStatus(error);

@@ -104,7 +104,7 @@ function limit({ whose, about, hours, left, most }: LimitReport): string {
 }
 
 /** In groups of four, as people compare them. */
-export function grouped(address: string): string {
+function grouped(address: string): string {
   return address.match(/.{1,4}/g)?.join(" ") ?? address;
 }
 
