@@ -237,8 +237,8 @@ export function keyContract(open: () => Promise<KeyAtHand>): void {
   });
 
   it("says how its secret is kept, without saying it", () => {
-    expect(at.key.custody).toMatch(/software|HSM-native/i);
-    expect(at.key.name).toMatch(/^(software|pkcs11|ledger):/);
+    expect(at.key.custody).toMatch(/software|HSM-native|air-gapped/i);
+    expect(at.key.name).toMatch(/^(software|pkcs11|ledger|airgap):/);
   });
 
   it("signs nothing once it is closed", async () => {
