@@ -22,6 +22,8 @@ export interface BuildRequest {
     readonly index: number;
   }[];
   readonly payments: readonly Payment[];
+  /** All of it, to an address of another vault of the account. */
+  readonly moves?: { readonly sats: Sats; readonly vault: Vault; readonly script: VaultScript };
   readonly change: { readonly sats: Sats; readonly branch: Branch; readonly index: number } | null;
   /** Current height: it dates the spend, and keeps it out of older blocks. */
   readonly locktime: number;
@@ -31,7 +33,8 @@ export interface BuildRequest {
 const TX_VERSION = 2;
 const SEQUENCE = 0xfffffffd;
 
-export function buildPsbt({ vault, coins, payments, change, locktime }: BuildRequest): Psbt {
+export function buildPsbt(request: BuildRequest): Psbt {
+  const { vault, coins, payments, moves, change, locktime } = request;
   const inputs = coins
     .map((coin) => ({
       coin,
@@ -39,14 +42,12 @@ export function buildPsbt({ vault, coins, payments, change, locktime }: BuildReq
       script: vault.at(coin.branch, coin.index),
     }))
     .sort((a, b) => byOutpoint(a.input, b.input));
-  const outputs: { output: TxOutput; script: VaultScript | null }[] = payments.map((output) => ({
-    output,
-    script: null,
-  }));
+  const outputs: Placed[] = payments.map((output) => ({ output, fields: [] }));
   if (change !== null) {
     const script = vault.at(change.branch, change.index);
-    outputs.push({ output: { sats: change.sats, script: script.script }, script });
+    outputs.push(placed(change.sats, vault.vault, script));
   }
+  if (moves !== undefined) outputs.push(placed(moves.sats, moves.vault, moves.script));
   outputs.sort((a, b) => byAmount(a.output, b.output));
   const tx: Tx = {
     version: TX_VERSION,
@@ -57,10 +58,19 @@ export function buildPsbt({ vault, coins, payments, change, locktime }: BuildReq
   return {
     ...psbtOf(tx),
     inputs: inputs.map(({ coin, script }) => inputFields(vault.vault, script, coin.sats)),
-    outputs: outputs.map(({ script }) =>
-      script === null ? [] : changeFields(vault.vault, script),
-    ),
+    outputs: outputs.map(({ fields }) => fields),
   };
+}
+
+interface Placed {
+  readonly output: TxOutput;
+  /** Empty for a stranger's. */
+  readonly fields: readonly PsbtField[];
+}
+
+/** An output to a vault, with what shows that it is one. */
+function placed(amount: Sats, vault: Vault, script: VaultScript): Placed {
+  return { output: { sats: amount, script: script.script }, fields: vaultFields(vault, script) };
 }
 
 function inputOf(outpoint: string): TxInput {
@@ -93,7 +103,7 @@ function inputFields(vault: Vault, script: VaultScript, amount: Sats): readonly 
   ];
 }
 
-function changeFields(vault: Vault, script: VaultScript): readonly PsbtField[] {
+function vaultFields(vault: Vault, script: VaultScript): readonly PsbtField[] {
   return [
     field(OUT.TAP_INTERNAL_KEY, script.internalKey),
     field(OUT.TAP_TREE, tapTree(script.leaf, script.exit?.leaf)),
