@@ -24,8 +24,8 @@ export function coinFields(vault: Vault, script: VaultScript, sats: bigint): rea
   ];
 }
 
-/** An output that returns to the vault. */
-export function changeFields(vault: Vault, script: VaultScript): readonly PsbtField[] {
+/** An output to the vault: change, or what moves there. */
+export function outputFields(vault: Vault, script: VaultScript): readonly PsbtField[] {
   return [
     field(OUT.TAP_INTERNAL_KEY, script.internalKey),
     field(OUT.TAP_TREE, tapTree(script.leaf, script.exit?.leaf)),

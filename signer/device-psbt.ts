@@ -14,10 +14,10 @@ import { equal } from "../policies/bitcoin/wire.ts";
 import type { Approval } from "../policies/decide.ts";
 import { CHANGE, type Holder, type Vault, vaultScripts } from "../policies/vault.ts";
 import {
-  changeFields,
   coinFields,
   derivationFields,
   internalField,
+  outputFields,
   utxoField,
 } from "../policies/vault-fields.ts";
 
@@ -63,7 +63,7 @@ export function devicePsbt({ approval, vault }: DeviceSpend, detail: DeviceDetai
     if (!equal(script.script, paid)) throw new Error("BUG: change is not as it was approved");
     if (detail === "whole") {
       return [
-        ...changeFields(vault, script),
+        ...outputFields(vault, script),
         internalField(OUT.TAP_BIP32_DERIVATION, vault, script),
       ];
     }

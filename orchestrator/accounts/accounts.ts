@@ -3,23 +3,24 @@
  * have proven that they hold their keys, there is a vault with addresses. Both steps are idempotent.
  */
 import { AccountKeyError, readAccountKey } from "../../policies/bitcoin/account-key.ts";
-import { fromHex, hex, taggedHash } from "../../policies/bitcoin/hash.ts";
+import { hex, taggedHash } from "../../policies/bitcoin/hash.ts";
 import type { Network } from "../../policies/bitcoin/network.ts";
 import { addressOf } from "../../policies/bitcoin/taproot.ts";
-import { possessionText, provesPossession } from "../../policies/possession.ts";
-import {
-  CHANGE,
-  composeVault,
-  RECEIVE,
-  type Role,
-  readVault,
-  type VaultDocument,
-  VaultError,
-} from "../../policies/vault.ts";
+import { possessionText } from "../../policies/possession.ts";
+import { RECEIVE, type Role, readVault, type VaultDocument } from "../../policies/vault.ts";
 import type { Registers } from "../../signer/signer.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Db, Row, Store } from "../io/store.ts";
+import { nextReceive } from "../spend/coins.ts";
 import type { Scripts } from "./scripts.ts";
+import {
+  addVault,
+  composeUserVault,
+  type HolderProofs,
+  keyReasons,
+  proveVault,
+  vaultsOf,
+} from "./vaults.ts";
 
 export interface AccountRequest {
   /** Shown on devices as part of the policy's name. */
@@ -27,12 +28,6 @@ export interface AccountRequest {
   /** Account keys as key information with origin. */
   readonly userKey: string;
   readonly trusteeKey: string;
-}
-
-export interface AccountProofs {
-  /** BIP340 signatures in hex over the possession texts, see policies/possession.ts. */
-  readonly user: string;
-  readonly trustee: string;
 }
 
 export interface Account {
@@ -47,6 +42,8 @@ export interface Account {
   readonly proofs: Readonly<Partial<Record<Role, string>>> | null;
   /** The next unused receive address; null until the account is open. */
   readonly address: string | null;
+  /** Ids of older vaults, newest first: watched forever, and given out no more. */
+  readonly older: readonly string[];
 }
 
 export type AccountOutcome =
@@ -60,7 +57,7 @@ export type AccountOutcome =
 export interface Accounts {
   readonly begin: (request: AccountRequest) => Promise<AccountOutcome>;
   /** Null when there is no such account. */
-  readonly complete: (id: string, proofs: AccountProofs) => Promise<AccountOutcome | null>;
+  readonly complete: (id: string, proofs: HolderProofs) => Promise<AccountOutcome | null>;
   readonly find: (id: string) => Promise<Account | null>;
   readonly list: () => Promise<readonly Account[]>;
 }
@@ -91,7 +88,8 @@ export function openAccounts({ store, scripts, signer, network, clock }: Account
     const reasons = keyReasons(request.trusteeKey, network);
     if (reasons.length > 0) return refused("keys", reasons);
     const lspKey = await signer.accountKey(id);
-    const document = compose(request, lspKey);
+    const name = `Ballast ${request.name}`;
+    const document = composeUserVault({ ...request, network, name, lspKey });
     if (Array.isArray(document)) return refused("keys", document);
     const inserted = await store.db
       .insertInto("accounts")
@@ -131,64 +129,25 @@ export function openAccounts({ store, scripts, signer, network, clock }: Account
     return { kind: "done", account: await shownAccount(store.db, scripts, row), fresh };
   }
 
-  /** The vault of the three keys, or why they make no safe one. */
-  function compose(request: AccountRequest, lspKey: string): VaultDocument | string[] {
-    try {
-      const document = composeVault({
-        network,
-        kind: "user",
-        name: `Ballast ${request.name}`,
-        holders: [
-          { role: "user", key: request.userKey },
-          { role: "lsp", key: lspKey },
-          { role: "trustee", key: request.trusteeKey },
-        ],
-      });
-      readVault(document);
-      return document;
-    } catch (error) {
-      if (error instanceof VaultError) return [...error.reasons];
-      throw error;
-    }
-  }
-
-  async function complete(id: string, proofs: AccountProofs): Promise<AccountOutcome | null> {
+  async function complete(id: string, proofs: HolderProofs): Promise<AccountOutcome | null> {
     const row = await rowOf(store.db, id);
     if (row === undefined) return null;
     if (row.state === "open") {
       return { kind: "done", account: await shownAccount(store.db, scripts, row), fresh: false };
     }
     const vault = readVault(JSON.parse(row.document));
-    const reasons = (["user", "trustee"] as const)
-      .filter((role) => !provesPossession(vault, role, fromHex(proofs[role])))
-      .map((role) => `the proof of the ${role} does not verify`);
-    if (reasons.length > 0) return refused("proof", reasons);
-    const outcome = await signer.registerVault({ vault: vault.document, proofs: { ...proofs } });
-    if (outcome.kind === "refused") return refused("signer", outcome.reasons);
-    if (outcome.vault !== vault.id) {
-      return refused("signer", [`the signer registered ${outcome.vault}, not ${vault.id}`]);
-    }
-    // The other stations will ask for it; a signer that cannot use its key is found here.
-    if (!provesPossession(vault, "lsp", fromHex(outcome.proof))) {
-      return refused("signer", ["the signer's own proof does not verify"]);
-    }
-    const proven = JSON.stringify({ ...proofs, lsp: outcome.proof });
+    const proven = await proveVault(signer, vault, proofs);
+    if (proven.kind === "refused") return proven;
     const fresh = await store.transaction(async (db) => {
       const mine = await db
         .updateTable("accounts")
-        .set({ state: "open", proofs: proven })
+        .set({ state: "open", proofs: proven.proofs })
         .where("id", "=", id)
         .where("state", "=", "begun")
         .returning("id")
         .executeTakeFirst();
       if (mine === undefined) return false;
-      await db
-        .insertInto("vaults")
-        .values({ id: vault.id, account: id, document: row.document, proofs: proven })
-        .execute();
-      for (const branch of [RECEIVE, CHANGE] as const) {
-        await scripts.extend(db, { vault: vault.id, branch, used: -1 });
-      }
+      await addVault(db, scripts, { vault, account: id, number: 0n, proofs: proven.proofs });
       return true;
     });
     const account = await find(id);
@@ -212,16 +171,6 @@ export function openAccounts({ store, scripts, signer, network, clock }: Account
   };
 }
 
-/** Whose vault it is. */
-export async function accountOfVault(db: Db, vault: string): Promise<string> {
-  const row = await db
-    .selectFrom("vaults")
-    .select("account")
-    .where("id", "=", vault)
-    .executeTakeFirstOrThrow();
-  return row.account;
-}
-
 function refused(
   code: Extract<AccountOutcome, { kind: "refused" }>["code"],
   reasons: readonly string[],
@@ -243,22 +192,14 @@ function accountIdOf(network: Network, userKey: string): string | null {
   }
 }
 
-function keyReasons(text: string, network: Network): readonly string[] {
-  try {
-    readAccountKey(text, network);
-    return [];
-  } catch (error) {
-    if (error instanceof AccountKeyError) return [error.message];
-    throw error;
-  }
-}
-
 function rowOf(db: Db, id: string): Promise<Row<"accounts"> | undefined> {
   return db.selectFrom("accounts").selectAll().where("id", "=", id).executeTakeFirst();
 }
 
 async function shownAccount(db: Db, scripts: Scripts, row: Row<"accounts">): Promise<Account> {
-  const vault = readVault(JSON.parse(row.document));
+  const [current, ...older] = await vaultsOf(db, row.id);
+  const { document, proofs } = current ?? row;
+  const vault = readVault(JSON.parse(document));
   return {
     id: row.id,
     name: row.name,
@@ -269,21 +210,16 @@ async function shownAccount(db: Db, scripts: Scripts, row: Row<"accounts">): Pro
       user: possessionText(vault, "user"),
       trustee: possessionText(vault, "trustee"),
     },
-    proofs: row.proofs === null ? null : JSON.parse(row.proofs),
+    proofs: proofs === null ? null : JSON.parse(proofs),
     address: row.state === "open" ? await nextAddress(db, scripts, vault.id) : null,
+    older: older.map(({ id }) => id),
   };
 }
 
 /** The first receive address after the last one that was ever paid: none is given out twice. */
 async function nextAddress(db: Db, scripts: Scripts, vault: string): Promise<string | null> {
   const derived = await scripts.vault(db, vault);
-  const { used } = await db
-    .selectFrom("coins")
-    .select((eb) => eb.fn.max("position").as("used"))
-    .where("vault", "=", vault)
-    .where("branch", "=", BigInt(RECEIVE))
-    .executeTakeFirstOrThrow();
-  const index = used === null ? 0 : Number(used) + 1;
+  const index = await nextReceive(db, vault);
   return derived === null
     ? null
     : addressOf(derived.at(RECEIVE, index).script, derived.vault.network);

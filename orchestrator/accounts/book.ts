@@ -88,6 +88,26 @@ export function withdrawalUnconfirmed(booking: WithdrawalBooking): Promise<boole
   ]);
 }
 
+/** reserved -> available in another vault of the account, and the fee to the miners. */
+export function migrationConfirmed(booking: WithdrawalBooking): Promise<boolean> {
+  const { account, intent, sats, feeSats, turn } = booking;
+  return post(booking, `migration-confirmed ${turn}`, intent, [
+    { account: reserved(account), amount: -(sats + feeSats) },
+    { account: available(account), amount: sats },
+    { account: FEES, amount: feeSats },
+  ]);
+}
+
+/** A reorg took the migration's block: it is in flight again. */
+export function migrationUnconfirmed(booking: WithdrawalBooking): Promise<boolean> {
+  const { account, intent, sats, feeSats, turn } = booking;
+  return post(booking, `migration-unconfirmed ${turn}`, intent, [
+    { account: reserved(account), amount: sats + feeSats },
+    { account: available(account), amount: -sats },
+    { account: FEES, amount: -feeSats },
+  ]);
+}
+
 /** reserved -> available: the withdrawal will not happen. */
 export function withdrawalReleased(booking: WithdrawalBooking): Promise<boolean> {
   const { account, intent, sats, feeSats, turn } = booking;

@@ -30,18 +30,21 @@ import {
   historyOfIntent,
   type IntentRow,
   objectionsOf,
+  type RaiseOutcome,
   raise,
 } from "../spend/intents.ts";
+import { raiseMigration } from "../spend/migrate.ts";
 import { cancel } from "../spend/reserve.ts";
 import { acceptUserPsbt } from "../spend/sign.ts";
-import type { RaisedPurpose } from "../spend/signers.ts";
+import type { PaymentPurpose } from "../spend/signers.ts";
 import { type CeremonyApiParts, ceremonyRoutes } from "./ceremonies.ts";
 import { type Problem, problemOf, sendProblem } from "./problem.ts";
+import { type RotationApiParts, rotationRoutes } from "./rotation.ts";
 import { ownRoutes, type StationApiParts, stationRoutes } from "./stations.ts";
 import { type StatusParts, statusReport, unreadiness } from "./status.ts";
 import { PAGE_SECURITY_POLICY, statusPage } from "./status-page.ts";
 
-export interface ApiParts extends StatusParts, StationApiParts, CeremonyApiParts {
+export interface ApiParts extends StatusParts, StationApiParts, CeremonyApiParts, RotationApiParts {
   readonly scripts: Scripts;
   readonly combiner: Combiner;
   readonly accounts: Accounts;
@@ -140,6 +143,7 @@ function apiOf(parts: ApiParts): express.Express {
   app.use(express.json({ limit: BODY_BYTES_MAX, strict: true }));
   app.use(stationRoutes(parts));
   app.use(ceremonyRoutes(parts));
+  app.use(rotationRoutes(parts));
 
   app.get("/v1/status", async (_request, response) => {
     response.json(await report());
@@ -161,6 +165,11 @@ function apiOf(parts: ApiParts): express.Express {
   app.post("/v1/withdrawals", raising(parts, "withdrawal"));
   // Without the LSP: the user signs first, then a trustee in a ceremony.
   app.post("/v1/recoveries", raising(parts, "recovery-lsp-gone"));
+  app.post("/v1/migrations", async (request, response) => {
+    const { feeRate, ...rest } = migrationBody(parts).parse(request.body);
+    const rate = feeRate ?? (await usualRate(parts));
+    await answerRaised(parts, response, await raiseMigration(parts, { ...rest, feeRate: rate }));
+  });
   app.get("/v1/intents/:id", async (request, response) => {
     const intent = await findIntent(store.db, request.params.id);
     if (intent === null) return unknown(response, "intent");
@@ -217,19 +226,27 @@ function apiOf(parts: ApiParts): express.Express {
 }
 
 /** A payment of the account's coins to an address. */
-function raising(parts: ApiParts, purpose: RaisedPurpose) {
+function raising(parts: ApiParts, purpose: PaymentPurpose) {
   return async (request: Request, response: Response): Promise<void> => {
     const { feeRate, ...rest } = paymentBody(parts).parse(request.body);
     const rate = feeRate ?? (await usualRate(parts));
-    const outcome = await raise(parts, { ...rest, purpose, feeRate: rate });
-    if (outcome.kind === "refused") return sendProblem(response, raiseProblem(outcome));
-    if (outcome.fresh) {
-      const { id, account, sats } = outcome.intent;
-      parts.log.info({ intent: id, account, purpose, sats: String(sats) }, "spend raised");
-      parts.running.wake();
-    }
-    response.status(outcome.fresh ? 201 : 200).json(await intentView(parts, outcome.intent));
+    await answerRaised(parts, response, await raise(parts, { ...rest, purpose, feeRate: rate }));
   };
+}
+
+async function answerRaised(
+  parts: ApiParts,
+  response: Response,
+  outcome: RaiseOutcome,
+): Promise<void> {
+  if (outcome.kind === "refused") return sendProblem(response, raiseProblem(outcome));
+  const { intent, fresh } = outcome;
+  if (fresh) {
+    const { id, account, purpose, sats } = intent;
+    parts.log.info({ intent: id, account, purpose, sats: String(sats) }, "spend raised");
+    parts.running.wake();
+  }
+  response.status(fresh ? 201 : 200).json(await intentView(parts, intent));
 }
 
 /** Printable ASCII without edge spaces, as the policies' own names and references. */
@@ -258,11 +275,13 @@ const satsSchema = z
   .transform(BigInt)
   .refine((value) => value <= SATS_MAX, { message: "more than there will ever be" });
 
-function paymentBody({ fees }: ApiParts) {
+function paymentBody(parts: ApiParts) {
+  return migrationBody(parts).extend({ address: z.string().max(100), sats: satsSchema });
+}
+
+function migrationBody({ fees }: ApiParts) {
   return z.strictObject({
     account: z.string().max(100),
-    address: z.string().max(100),
-    sats: satsSchema,
     reference: printable(64),
     feeRate: feeRateSchema
       .refine((rate) => rate >= fees.least && rate <= fees.most, {
@@ -303,7 +322,7 @@ async function answerAccount(
 async function accountView({ store }: ApiParts, account: Account) {
   const balances = await balancesOf(store.db, account.id);
   const height = (await lastScanned(store.db))?.height ?? 0;
-  const deposits = await depositsOf(store.db, account.vault);
+  const deposits = await depositsOf(store.db, account.id);
   return {
     ...account,
     balances: {
@@ -346,9 +365,7 @@ async function intentView({ store }: ApiParts, row: IntentRow) {
   };
 }
 
-function raiseProblem(
-  outcome: Extract<Awaited<ReturnType<typeof raise>>, { kind: "refused" }>,
-): Problem {
+function raiseProblem(outcome: Extract<RaiseOutcome, { kind: "refused" }>): Problem {
   const [detail = ""] = outcome.reasons;
   switch (outcome.code) {
     case "no-account":

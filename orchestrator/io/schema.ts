@@ -12,6 +12,7 @@ import type { Purpose } from "../../policies/intent.ts";
 export interface Schema {
   readonly accounts: AccountTable;
   readonly vaults: VaultTable;
+  readonly rotations: RotationTable;
   readonly scripts: ScriptTable;
   readonly blocks: BlockTable;
   readonly coins: CoinTable;
@@ -43,13 +44,28 @@ export interface AccountTable {
   readonly created_at: bigint;
 }
 
-/** Vaults that the LSP's signer has registered. Written by accounts/accounts.ts. */
+/** Vaults that the LSP's signer has registered. Written by accounts/vaults.ts. */
 export interface VaultTable {
   readonly id: string;
   readonly account: string;
   readonly document: string;
   /** By role, in JSON: every other signer asks for them. */
   readonly proofs: string | null;
+  /** Of the account's vaults, from 0: the highest is in use, the others are watched. */
+  readonly number: bigint;
+}
+
+/** Newer vaults of an account, begun and opened. Written by accounts/rotation.ts. */
+export interface RotationTable {
+  readonly account: string;
+  readonly number: bigint;
+  readonly user_key: string;
+  readonly trustee_key: string;
+  /** The vault that the account is to have, as `ballast/vault@1` in JSON. */
+  readonly document: string;
+  /** By role, in JSON, once all holders have proven possession; null before. */
+  readonly proofs: string | null;
+  readonly created_at: bigint;
 }
 
 /** Scripts that are watched. Written by accounts/scripts.ts. */
@@ -443,5 +459,21 @@ create index notices_told on notices (told, retry_at);
 create index notices_vault on notices (vault, sequence);
 `;
 
+const ROTATIONS = `
+alter table vaults add column number integer not null default 0;
+create unique index vaults_number on vaults (account, number);
+
+create table rotations (
+  account text not null references accounts (id),
+  number integer not null,
+  user_key text not null,
+  trustee_key text not null,
+  document text not null,
+  proofs text,
+  created_at integer not null,
+  primary key (account, number)
+) strict, without rowid;
+`;
+
 /** In order; never edited once released, only added to. */
-export const migrations: readonly string[] = [FIRST, CEREMONIES];
+export const migrations: readonly string[] = [FIRST, CEREMONIES, ROTATIONS];

@@ -4,11 +4,12 @@
  */
 import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { type Psbt, psbtOf } from "../../policies/bitcoin/psbt.ts";
+import type { PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
 import type { Tx, TxInput, TxOutput } from "../../policies/bitcoin/transaction.ts";
 import { compare } from "../../policies/bitcoin/wire.ts";
 import type { Sats } from "../../policies/money.ts";
-import type { Branch, VaultScript, VaultScripts } from "../../policies/vault.ts";
-import { changeFields, coinFields } from "../../policies/vault-fields.ts";
+import type { Branch, Vault, VaultScript, VaultScripts } from "../../policies/vault.ts";
+import { coinFields, outputFields } from "../../policies/vault-fields.ts";
 import type { Payment } from "./select.ts";
 
 export interface BuildRequest {
@@ -20,6 +21,8 @@ export interface BuildRequest {
     readonly index: number;
   }[];
   readonly payments: readonly Payment[];
+  /** All of it, to an address of another vault of the account. */
+  readonly moves?: { readonly sats: Sats; readonly vault: Vault; readonly script: VaultScript };
   readonly change: { readonly sats: Sats; readonly branch: Branch; readonly index: number } | null;
   /** Current height: it dates the spend, and keeps it out of older blocks. */
   readonly locktime: number;
@@ -29,7 +32,8 @@ export interface BuildRequest {
 const TX_VERSION = 2;
 const SEQUENCE = 0xfffffffd;
 
-export function buildPsbt({ vault, coins, payments, change, locktime }: BuildRequest): Psbt {
+export function buildPsbt(request: BuildRequest): Psbt {
+  const { vault, coins, payments, moves, change, locktime } = request;
   const inputs = coins
     .map((coin) => ({
       coin,
@@ -37,14 +41,12 @@ export function buildPsbt({ vault, coins, payments, change, locktime }: BuildReq
       script: vault.at(coin.branch, coin.index),
     }))
     .sort((a, b) => byOutpoint(a.input, b.input));
-  const outputs: { output: TxOutput; script: VaultScript | null }[] = payments.map((output) => ({
-    output,
-    script: null,
-  }));
+  const outputs: Placed[] = payments.map((output) => ({ output, fields: [] }));
   if (change !== null) {
     const script = vault.at(change.branch, change.index);
-    outputs.push({ output: { sats: change.sats, script: script.script }, script });
+    outputs.push(placed(change.sats, vault.vault, script));
   }
+  if (moves !== undefined) outputs.push(placed(moves.sats, moves.vault, moves.script));
   outputs.sort((a, b) => byAmount(a.output, b.output));
   const tx: Tx = {
     version: TX_VERSION,
@@ -55,10 +57,19 @@ export function buildPsbt({ vault, coins, payments, change, locktime }: BuildReq
   return {
     ...psbtOf(tx),
     inputs: inputs.map(({ coin, script }) => coinFields(vault.vault, script, coin.sats)),
-    outputs: outputs.map(({ script }) =>
-      script === null ? [] : changeFields(vault.vault, script),
-    ),
+    outputs: outputs.map(({ fields }) => fields),
   };
+}
+
+interface Placed {
+  readonly output: TxOutput;
+  /** Empty for a stranger's. */
+  readonly fields: readonly PsbtField[];
+}
+
+/** An output to a vault, with what shows that it is one. */
+function placed(amount: Sats, vault: Vault, script: VaultScript): Placed {
+  return { output: { sats: amount, script: script.script }, fields: outputFields(vault, script) };
 }
 
 function inputOf(outpoint: string): TxInput {

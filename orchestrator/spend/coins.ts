@@ -180,12 +180,13 @@ export async function reservedCoins(db: Db, intent: string): Promise<readonly Co
   return rows.map(coinOf);
 }
 
-/** Deposits of a vault, newest first. */
-export async function depositsOf(db: Db, vault: string): Promise<readonly Coin[]> {
+/** Deposits of an account into any of its vaults, newest first. */
+export async function depositsOf(db: Db, account: string): Promise<readonly Coin[]> {
   const rows = await db
     .selectFrom("coins")
-    .selectAll()
-    .where("vault", "=", vault)
+    .innerJoin("vaults", "vaults.id", "coins.vault")
+    .selectAll("coins")
+    .where("account", "=", account)
     .where("kind", "=", "deposit")
     .orderBy("height", "desc")
     .orderBy("outpoint")
@@ -196,6 +197,29 @@ export async function depositsOf(db: Db, vault: string): Promise<readonly Coin[]
 
 /** More than a person looks through; the service for accounts pages. */
 const DEPOSITS_MAX = 100;
+
+/** All that a vault holds on the chain, whoever has reserved it. */
+export async function heldIn(db: Db, vault: string): Promise<bigint> {
+  const row = await db
+    .selectFrom("coins")
+    .select((eb) => eb.fn.sum<bigint | null>("sats").as("sats"))
+    .where("vault", "=", vault)
+    .where("spent_by", "is", null)
+    .where("state", "<>", "gone")
+    .executeTakeFirstOrThrow();
+  return row.sats ?? 0n;
+}
+
+/** The first receive index after the last one that was ever paid. */
+export async function nextReceive(db: Db, vault: string): Promise<number> {
+  const { used } = await db
+    .selectFrom("coins")
+    .select((eb) => eb.fn.max("position").as("used"))
+    .where("vault", "=", vault)
+    .where("branch", "=", BigInt(RECEIVE))
+    .executeTakeFirstOrThrow();
+  return used === null ? 0 : Number(used) + 1;
+}
 
 /** The highest change index that the chain or a living intent has; -1 when there is none. */
 export async function lastChange(db: Db, vault: string): Promise<number> {

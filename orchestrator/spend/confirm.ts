@@ -4,7 +4,12 @@
  * intent were spent by another transaction.
  */
 import { type Sats, sats } from "../../policies/money.ts";
-import { withdrawalConfirmed, withdrawalUnconfirmed } from "../accounts/book.ts";
+import {
+  migrationConfirmed,
+  migrationUnconfirmed,
+  withdrawalConfirmed,
+  withdrawalUnconfirmed,
+} from "../accounts/book.ts";
 import type { Clock } from "../io/clock.ts";
 import type { IntentState } from "../io/schema.ts";
 import type { Db, Store } from "../io/store.ts";
@@ -86,10 +91,10 @@ async function settle(
       detail: `in block ${height}`,
       set: { mined_height: BigInt(height), bookings: turn, violations: "[]" },
     });
-    if (moved) await withdrawalConfirmed(bookingOf(db, intent, turn, clock()));
+    if (moved) await bookingsOf(intent).confirmed(bookingOf(db, intent, turn, clock()));
     return moved;
   });
-  if (booked) log.info({ intent: id, txid: intent.txid, height }, "withdrawal confirmed");
+  if (booked) log.info({ intent: id, txid: intent.txid, height }, "spend confirmed");
 }
 
 /** A reorg down to `fork`: what was confirmed above it is in flight again. */
@@ -112,7 +117,7 @@ export async function takeBack(
       detail: `block ${intent.mined_height} left the chain`,
       set: { mined_height: null },
     });
-    await withdrawalUnconfirmed(bookingOf(db, intent, intent.bookings, at));
+    await bookingsOf(intent).unconfirmed(bookingOf(db, intent, intent.bookings, at));
   }
 }
 
@@ -143,12 +148,21 @@ export async function minedUnbooked(db: Db): Promise<bigint> {
   const rows = await db
     .selectFrom("intents")
     .innerJoin("coins", "coins.reserved_by", "intents.id")
-    .select(["intents.id", "intents.sats", "intents.fee_sats"])
+    .select(["intents.id", "intents.purpose", "intents.sats", "intents.fee_sats"])
     .distinct()
     .where("intents.state", "<>", "confirmed")
     .whereRef("coins.spent_by", "=", "intents.txid")
     .execute();
-  return rows.reduce((sum, row) => sum + row.sats + (row.fee_sats ?? 0n), 0n);
+  // What a migration moves is still ours.
+  const leaving = (row: (typeof rows)[number]) => (row.purpose === "migration" ? 0n : row.sats);
+  return rows.reduce((sum, row) => sum + leaving(row) + (row.fee_sats ?? 0n), 0n);
+}
+
+const PAID = { confirmed: withdrawalConfirmed, unconfirmed: withdrawalUnconfirmed };
+const MOVED = { confirmed: migrationConfirmed, unconfirmed: migrationUnconfirmed };
+
+function bookingsOf({ purpose }: IntentRow) {
+  return purpose === "migration" ? MOVED : PAID;
 }
 
 function bookingOf(db: Db, intent: IntentRow, turn: bigint, at: bigint) {

@@ -1,14 +1,14 @@
 /**
  * Blocks in, deposits out: each block is scanned once, in order, and what pays a watched script
  * becomes a coin. A deposit is booked once when it is buried deep enough; a reorg takes back what
- * stood above the fork. An output to the vault of a transaction that spends the same vault is change
- * and never a deposit.
+ * stood above the fork. An output to a vault of a transaction that spends a vault of the same account
+ * is change and never a deposit.
  */
 import { hex } from "../../policies/bitcoin/hash.ts";
 import { isSats, sats } from "../../policies/money.ts";
-import { accountOfVault } from "../accounts/accounts.ts";
 import { depositConfirmed, depositUnbooked } from "../accounts/book.ts";
 import type { Scripts, WatchedScript } from "../accounts/scripts.ts";
+import { accountOfVault } from "../accounts/vaults.ts";
 import type { Chain, ChainBlock } from "../io/chain.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Db, Store } from "../io/store.ts";
@@ -111,7 +111,8 @@ async function record(
     if (spent.length === 0 && hits.length === 0) continue;
     const txid = tx.txid();
     for (const { outpoint } of spent) await spend(db, { outpoint, txid, height });
-    const vaults = new Set(spent.map(({ vault }) => vault));
+    const payers = new Set<string>();
+    for (const { vault } of spent) payers.add(await accountOfVault(db, vault));
     for (const { place, vout, output } of hits) {
       const coin: NewCoin = {
         outpoint: `${txid}:${vout}`,
@@ -119,7 +120,7 @@ async function record(
         branch: place.branch,
         index: place.index,
         sats: sats(output.sats),
-        kind: vaults.has(place.vault) ? "change" : "deposit",
+        kind: payers.has(await accountOfVault(db, place.vault)) ? "change" : "deposit",
       };
       await appear(db, coin, height);
       coins.set(coin.outpoint, coin);

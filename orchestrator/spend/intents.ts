@@ -15,12 +15,13 @@ import {
 } from "../../policies/intent.ts";
 import type { MsatsPerVbyte } from "../../policies/money.ts";
 import type { Scripts } from "../accounts/scripts.ts";
+import { accountOfVault, currentVault } from "../accounts/vaults.ts";
 import type { Clock } from "../io/clock.ts";
 import type { IntentState } from "../io/schema.ts";
 import type { Db, Row, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
 import { dustSats } from "./select.ts";
-import type { RaisedPurpose } from "./signers.ts";
+import type { PaymentPurpose } from "./signers.ts";
 
 export type IntentRow = Row<"intents">;
 
@@ -32,7 +33,7 @@ export interface Objection {
 }
 
 export interface RaiseRequest {
-  readonly purpose: RaisedPurpose;
+  readonly purpose: PaymentPurpose;
   readonly account: string;
   readonly address: string;
   readonly sats: bigint;
@@ -56,22 +57,33 @@ export interface RaiseParts {
 
 /** Raises a spend; the same content again gets the same intent, wherever it stands by now. */
 export async function raise(parts: RaiseParts, request: RaiseRequest): Promise<RaiseOutcome> {
-  const { store, scripts, clock } = parts;
-  const vault = await store.db
-    .selectFrom("vaults")
-    .select("id")
-    .where("account", "=", request.account)
-    .executeTakeFirst();
-  const derived = vault === undefined ? null : await scripts.vault(store.db, vault.id);
+  const { store, scripts } = parts;
+  const { account, sats, feeRate } = request;
+  const current = await currentVault(store.db, account);
+  const derived = current === null ? null : await scripts.vault(store.db, current.id);
   if (derived === null) return refused("no-account", ["there is no open account of this id"]);
   const document: IntentDocument = {
     format: "ballast/intent@1",
     purpose: request.purpose,
     network: derived.vault.network,
     vault: derived.vault.id,
-    outputs: [{ address: request.address, sats: String(request.sats) }],
+    outputs: [{ address: request.address, sats: String(sats) }],
     reference: request.reference,
   };
+  return await keepIntent(parts, { document, account, sats, feeRate });
+}
+
+export interface Wanted {
+  readonly document: IntentDocument;
+  readonly account: string;
+  readonly sats: bigint;
+  readonly feeRate: MsatsPerVbyte;
+}
+
+/** Writes an intent, once. */
+export async function keepIntent(parts: RaiseParts, wanted: Wanted): Promise<RaiseOutcome> {
+  const { store, clock } = parts;
+  const { document, account, sats, feeRate } = wanted;
   let intent: SpendIntent;
   try {
     intent = readIntent(document);
@@ -79,7 +91,7 @@ export async function raise(parts: RaiseParts, request: RaiseRequest): Promise<R
     if (error instanceof IntentError) return refused("content", error.reasons);
     throw error;
   }
-  const reasons = await contentReasons(parts, intent);
+  const reasons = await contentReasons(parts, account, intent);
   if (reasons.length > 0) return refused("content", reasons);
 
   const fresh = await store.transaction(async (db) => {
@@ -88,14 +100,14 @@ export async function raise(parts: RaiseParts, request: RaiseRequest): Promise<R
       .insertInto("intents")
       .values({
         id: intent.id,
-        account: request.account,
+        account,
         vault: intent.vault,
         reference: intent.reference,
         purpose: intent.purpose,
         document: JSON.stringify(document),
         state: "raised",
-        sats: request.sats,
-        fee_rate: request.feeRate,
+        sats,
+        fee_rate: feeRate,
         fee_sats: null,
         unsigned_psbt: null,
         psbt: null,
@@ -122,7 +134,7 @@ export async function raise(parts: RaiseParts, request: RaiseRequest): Promise<R
   const row = await findIntent(store.db, intent.id);
   return row === null
     ? refused("reference-used", [
-        `reference ${request.reference} was used for another spend of this account`,
+        `reference ${intent.reference} was used for another spend of this account`,
       ])
     : { kind: "raised", intent: row, fresh };
 }
@@ -382,6 +394,7 @@ function refused(
 /** What no signer would sign is refused here already, with words for whoever asks. */
 async function contentReasons(
   { store, scripts }: RaiseParts,
+  account: string,
   intent: SpendIntent,
 ): Promise<readonly string[]> {
   const reasons: string[] = [];
@@ -389,7 +402,8 @@ async function contentReasons(
     const least = dustSats(output.script);
     if (output.sats < least) reasons.push(`sats: ${output.sats} is dust, at least ${least}`);
     const [own] = await scripts.watched(store.db, [hex(output.script)]);
-    if (own?.vault === intent.vault) reasons.push("address: it is the account's own vault");
+    const payee = own === undefined ? null : await accountOfVault(store.db, own.vault);
+    if (payee === account) reasons.push("address: it is the account's own vault");
   }
   return reasons;
 }

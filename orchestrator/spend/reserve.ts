@@ -6,9 +6,7 @@
 
 import { writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { shown, txidOf } from "../../policies/bitcoin/transaction.ts";
-import type { IntentDocument } from "../../policies/intent.ts";
-import { readIntent } from "../../policies/intent.ts";
-import { msatsPerVbyte, sats } from "../../policies/money.ts";
+import { sats } from "../../policies/money.ts";
 import { CHANGE, type VaultScripts } from "../../policies/vault.ts";
 import { withdrawalReleased, withdrawalReserved } from "../accounts/book.ts";
 import type { Scripts } from "../accounts/scripts.ts";
@@ -19,7 +17,7 @@ import type { Log } from "../log.ts";
 import type { Role } from "../role.ts";
 import { lastScanned } from "./blocks.ts";
 import { buildPsbt } from "./build.ts";
-import { lastChange, pending, release, reserve, spendable } from "./coins.ts";
+import { lastChange, pending, release, reserve } from "./coins.ts";
 import {
   defer,
   eachDue,
@@ -30,7 +28,7 @@ import {
   type Objection,
   settled,
 } from "./intents.ts";
-import { selectCoins } from "./select.ts";
+import { planOf } from "./plan.ts";
 import { LOCKTIME_WINDOW_BLOCKS, needsCeremony, windowBlocks } from "./signers.ts";
 
 export interface ReserveParts {
@@ -120,53 +118,36 @@ interface Attempt {
 }
 
 /** Writes nothing unless it returns `built`. */
-async function attempt(
-  parts: ReserveParts,
-  db: Db,
-  { intent, vault, height }: Attempt,
-): Promise<BuildResult> {
+async function attempt(parts: ReserveParts, db: Db, attempted: Attempt): Promise<BuildResult> {
+  const { intent, height } = attempted;
   const { id } = intent;
   if ((await findIntent(db, id))?.state !== "raised") return { kind: "gone" };
-  const { outputs: payments } = readIntent(JSON.parse(intent.document) as IntentDocument);
-  const changeIndex = (await lastChange(db, intent.vault)) + 1;
-  const selection = selectCoins({
-    coins: await spendable(db, intent.vault),
-    payments,
-    rate: msatsPerVbyte(intent.fee_rate),
-    changeScript: vault.at(CHANGE, changeIndex).script,
-    inputsMax: parts.inputsMax,
-  });
-  if (selection.kind === "refused") {
-    const objection = { rule: "funds", detail: selection.detail };
-    const later = selection.code === "insufficient" && (await pending(db, intent.vault)) > 0n;
+  const plan = await planOf(parts, db, attempted);
+  if (plan.kind === "unfunded") {
+    const objection = { rule: "funds", detail: plan.detail };
+    const later = !plan.enough && (await pending(db, intent.vault)) > 0n;
     return later
       ? { kind: "held", objection: { ...objection, retry: "when coins on their way are buried" } }
       : { kind: "refused", objection };
   }
-  const { coins, feeSats, changeSats } = selection;
-  const psbt = buildPsbt({
-    vault,
-    coins,
-    payments,
-    change: changeSats === null ? null : { sats: changeSats, branch: CHANGE, index: changeIndex },
-    locktime: height,
-  });
+  const { feeSats, changeIndex, build } = plan;
+  const psbt = buildPsbt({ ...build, locktime: height });
   const bytes = writePsbt(psbt);
   const txid = shown(txidOf(psbt.tx));
   const booked = await withdrawalReserved({
     db,
     account: intent.account,
     intent: id,
-    sats: sats(intent.sats),
+    sats: sats(plan.sats),
     feeSats,
     turn: 0n,
     at: parts.clock(),
   });
   if (booked === "overdrawn") {
-    const detail = `less than ${intent.sats + feeSats} sat are available in the book`;
+    const detail = `less than ${plan.sats + feeSats} sat are available in the book`;
     return { kind: "refused", objection: { rule: "funds", detail } };
   }
-  const outpoints = coins.map(({ outpoint }) => outpoint);
+  const outpoints = build.coins.map(({ outpoint }) => outpoint);
   const reserved = await reserve(db, { intent: id, outpoints });
   const moved = await move(db, {
     id,
@@ -176,17 +157,19 @@ async function attempt(
     detail: `${outpoints.length} coins, fee ${feeSats} sat`,
     set: {
       ...settled,
+      sats: plan.sats,
       fee_sats: feeSats,
       unsigned_psbt: bytes,
       psbt: bytes,
       txid,
       locktime: BigInt(height),
-      change_position: changeSats === null ? null : BigInt(changeIndex),
+      change_position: changeIndex === null ? null : BigInt(changeIndex),
     },
   });
   // Both were read in this very transaction; throwing undoes the booking with the rest.
   if (!reserved || !moved) throw new Error(`BUG: coins of intent ${id} moved under a write lock`);
-  await parts.scripts.extend(db, { vault: intent.vault, branch: CHANGE, used: changeIndex });
+  const used = changeIndex ?? (await lastChange(db, intent.vault));
+  await parts.scripts.extend(db, { vault: intent.vault, branch: CHANGE, used });
   return { kind: "built", feeSats, txid };
 }
 

@@ -5,10 +5,13 @@ import type { Role } from "../../policies/vault.ts";
 /** Purposes that are raised here, each with the holder who signs after the user. */
 const SECOND = {
   withdrawal: "lsp",
+  migration: "lsp",
   "recovery-lsp-gone": "trustee",
 } as const satisfies Partial<Record<Purpose, Role>>;
 
 export type RaisedPurpose = keyof typeof SECOND;
+/** Those that pay an address. */
+export type PaymentPurpose = Exclude<RaisedPurpose, "migration">;
 
 const SECOND_BY_PURPOSE: Readonly<Partial<Record<Purpose, Role>>> = SECOND;
 

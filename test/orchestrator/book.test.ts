@@ -5,6 +5,8 @@ import {
   checkBook,
   depositConfirmed,
   depositUnbooked,
+  migrationConfirmed,
+  migrationUnconfirmed,
   withdrawalConfirmed,
   withdrawalReleased,
   withdrawalReserved,
@@ -20,6 +22,8 @@ const withdrawals = {
   withdrawalConfirmed,
   withdrawalUnconfirmed,
   withdrawalReleased,
+  migrationConfirmed,
+  migrationUnconfirmed,
 };
 
 const booking = fc.oneof(

@@ -9,7 +9,8 @@ import { encodeReason, psbtHash } from "../../policies/ceremony.ts";
 import { writeNotice } from "../../policies/evidence/notice.ts";
 import { possessionKey } from "../../policies/possession.ts";
 import { verifyTranscript } from "../../policies/transcript.ts";
-import { type Holder, signWith } from "./holders.ts";
+import { readVault } from "../../policies/vault.ts";
+import { type Holder, holder, proofOf, signWith } from "./holders.ts";
 import {
   lineFor,
   openStage,
@@ -140,6 +141,9 @@ describe("a token", () => {
       ["POST", `/v1/intents/${intent}/psbt`, { psbt: "" }],
       ["POST", `/v1/intents/${intent}/cancel`, {}],
       ["POST", "/v1/withdrawals", { account, address: ELSEWHERE, sats: 1_000, reference: "x" }],
+      ["POST", "/v1/migrations", { account, reference: "x" }],
+      ["POST", `/v1/accounts/${account}/rotation`, { userKey: "", trusteeKey: "" }],
+      ["POST", `/v1/accounts/${account}/rotation/proofs`, {}],
       ["POST", "/v1/recoveries", { account, address: ELSEWHERE, sats: 1_000, reference: "x" }],
       ["POST", "/v1/stations", { name: "mallory", role: "trustee", key: stationKey("m") }],
       ["GET", "/v1/stations"],
@@ -341,6 +345,41 @@ describe("a ceremony over HTTP", () => {
     expect((await scene.get("/v1/ceremonies/00/transcript")).status).toBe(404);
     const none = await scene.post("/v1/ceremonies", { ...QUORUM, intent: "00".repeat(32) });
     expect(none.status).toBe(404);
+  });
+});
+
+describe("a rotation over HTTP", () => {
+  it("opens a newer vault, and its migration waits for the user's station", async () => {
+    const scene = await open();
+    const own = await scene.station("ann", "user", scene.ann.account);
+    const user = holder("user", "anew");
+    const trustee = holder("trustee", "anew");
+    const path = `/v1/accounts/${scene.ann.account}/rotation`;
+    const keys = { userKey: user.key, trusteeKey: trustee.key };
+    expect((await scene.post("/v1/accounts/a-0/rotation", keys)).status).toBe(404);
+    expect((await scene.post(path, { ...keys, userKey: "tpub" })).status).toBe(422);
+    const begun = await scene.post(path, keys);
+    expect(begun).toMatchObject({ status: 201, body: { number: 1, state: "begun" } });
+    const vault = readVault(begun.body.document);
+    const proofs = { user: proofOf(vault, user), trustee: proofOf(vault, trustee) };
+    const swapped = { user: proofs.trustee, trustee: proofs.user };
+    expect((await scene.post(`${path}/proofs`, swapped)).status).toBe(422);
+    expect(await scene.post(`${path}/proofs`, proofs)).toMatchObject({
+      status: 201,
+      body: { state: "open" },
+    });
+    expect((await scene.post(`${path}/proofs`, proofs)).status).toBe(200);
+    const wish = { account: scene.ann.account, reference: "m-1" };
+    const raised = await scene.post("/v1/migrations", wish);
+    expect(raised).toMatchObject({ status: 201, body: { purpose: "migration" } });
+    await scene.settle();
+    expect((await scene.post("/v1/migrations", wish)).status).toBe(200);
+    const { requests } = (await scene.get("/v1/station/requests", own.token)).body;
+    expect(requests).toMatchObject([{ id: raised.body.id, intent: { parties: [vault.id] } }]);
+    // Both vaults with their proofs: the station registers the new one before it signs.
+    expect(
+      requests[0].vaults.map((one: { proofs: object }) => Object.keys(one.proofs).length),
+    ).toEqual([3, 3]);
   });
 });
 

@@ -43,7 +43,7 @@ export interface Stage extends World {
   readonly mine: (blocks: number) => Promise<void>;
 }
 
-const DEPOSIT = 100_000n;
+export const DEPOSIT = 100_000n;
 
 export async function openStage(deposits = 1): Promise<Stage> {
   const chain = memoryChain();

@@ -82,7 +82,7 @@ describe("a database file", () => {
     raw.close();
     const orphan = store.db
       .insertInto("vaults")
-      .values({ id: "v", account: "nobody", document: "{}" })
+      .values({ id: "v", account: "nobody", document: "{}", proofs: null, number: 0n })
       .execute();
     await expect(orphan).rejects.toThrow(/FOREIGN KEY/);
     await store.close();

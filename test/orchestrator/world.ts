@@ -15,7 +15,7 @@ import { depositsRole } from "../../orchestrator/spend/deposits.ts";
 import { findIntent, type IntentRow, raise } from "../../orchestrator/spend/intents.ts";
 import { reserveRole } from "../../orchestrator/spend/reserve.ts";
 import { acceptUserPsbt, signRole } from "../../orchestrator/spend/sign.ts";
-import type { RaisedPurpose } from "../../orchestrator/spend/signers.ts";
+import type { PaymentPurpose } from "../../orchestrator/spend/signers.ts";
 import { readPsbt, writePsbtText } from "../../policies/bitcoin/psbt.ts";
 import { msatsPerVbyte } from "../../policies/money.ts";
 import { readVault, type VaultScripts, vaultScripts } from "../../policies/vault.ts";
@@ -117,7 +117,7 @@ export async function moveIn(
 export const ELSEWHERE = "bcrt1p5cyxnuxmeuwuvkwfem96lqzszd02n6xdcjrs20cac6yqjjwudpxqvg32hk";
 
 export interface Wish {
-  readonly purpose?: RaisedPurpose;
+  readonly purpose?: PaymentPurpose;
   readonly sats: bigint;
   readonly reference: string;
   readonly address?: string;
