@@ -5,11 +5,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { base64 } from "@scure/base";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { z } from "zod";
-import { PSBT_BYTES_MAX } from "../../policies/bitcoin/psbt.ts";
-import { type MsatsPerVbyte, SATS_MAX } from "../../policies/money.ts";
 import { POSSESSION_PROOF } from "../../policies/possession.ts";
 import {
   ACCOUNT_NAME_CHARACTERS_MAX,
@@ -18,43 +15,24 @@ import {
   type Accounts,
 } from "../accounts/accounts.ts";
 import { balancesOf } from "../accounts/book.ts";
-import type { Scripts } from "../accounts/scripts.ts";
-import { feeRateSchema } from "../config.ts";
-import type { Chain } from "../io/chain.ts";
-import type { Log } from "../log.ts";
 import { lastScanned } from "../spend/blocks.ts";
 import { depositsOf } from "../spend/coins.ts";
-import type { Combiner } from "../spend/combiner.ts";
-import {
-  findIntent,
-  historyOfIntent,
-  type IntentRow,
-  objectionsOf,
-  type RaiseOutcome,
-  raise,
-} from "../spend/intents.ts";
-import { raiseMigration } from "../spend/migrate.ts";
-import { cancel } from "../spend/reserve.ts";
-import { acceptUserPsbt } from "../spend/sign.ts";
-import type { PaymentPurpose } from "../spend/signers.ts";
+import { BODY_BYTES_MAX, printable, unknown } from "./body.ts";
 import { type CeremonyApiParts, ceremonyRoutes } from "./ceremonies.ts";
-import { type Problem, problemOf, sendProblem } from "./problem.ts";
+import { type IntentApiParts, intentRoutes } from "./intents.ts";
+import { problemOf, sendProblem } from "./problem.ts";
 import { type RotationApiParts, rotationRoutes } from "./rotation.ts";
 import { ownRoutes, type StationApiParts, stationRoutes } from "./stations.ts";
 import { type StatusParts, statusReport, unreadiness } from "./status.ts";
 import { PAGE_SECURITY_POLICY, statusPage } from "./status-page.ts";
 
-export interface ApiParts extends StatusParts, StationApiParts, CeremonyApiParts, RotationApiParts {
-  readonly scripts: Scripts;
-  readonly combiner: Combiner;
+export interface ApiParts
+  extends StatusParts,
+    IntentApiParts,
+    StationApiParts,
+    CeremonyApiParts,
+    RotationApiParts {
   readonly accounts: Accounts;
-  readonly chain: Chain;
-  readonly log: Log;
-  readonly fees: {
-    readonly least: MsatsPerVbyte;
-    readonly most: MsatsPerVbyte;
-    readonly targetBlocks: number;
-  };
   /** At least 32 characters; whoever knows it may raise withdrawals, and sign none. */
   readonly token: string;
   /** 0 takes a free port. */
@@ -68,8 +46,6 @@ export interface Api {
 
 /** Plain HTTP with a token: where only this machine hears it. */
 const HOST = "127.0.0.1";
-/** The text of a PSBT of the largest size, and what stands around it. */
-const BODY_BYTES_MAX = Math.ceil(PSBT_BYTES_MAX / 3) * 4 + 16 * 1024;
 /** A slow client holds a connection no longer than this. */
 const REQUEST_MS_MAX = 30_000;
 /** On loopback headers come at once. */
@@ -112,7 +88,7 @@ function sharedFor<Value>(ms: number, work: () => Promise<Value>): () => Promise
 }
 
 function apiOf(parts: ApiParts): express.Express {
-  const { store, accounts, log, running } = parts;
+  const { accounts, log } = parts;
   const report = sharedFor(REPORT_MS, () => statusReport(parts));
   const app = express();
   app.disable("x-powered-by");
@@ -144,6 +120,7 @@ function apiOf(parts: ApiParts): express.Express {
   app.use(stationRoutes(parts));
   app.use(ceremonyRoutes(parts));
   app.use(rotationRoutes(parts));
+  app.use(intentRoutes(parts));
 
   app.get("/v1/status", async (_request, response) => {
     response.json(await report());
@@ -162,55 +139,6 @@ function apiOf(parts: ApiParts): express.Express {
     if (account === null) return unknown(response, "account");
     response.json(await accountView(parts, account));
   });
-  app.post("/v1/withdrawals", raising(parts, "withdrawal"));
-  // Without the LSP: the user signs first, then a trustee in a ceremony.
-  app.post("/v1/recoveries", raising(parts, "recovery-lsp-gone"));
-  app.post("/v1/migrations", async (request, response) => {
-    const { feeRate, ...rest } = migrationBody(parts).parse(request.body);
-    const rate = feeRate ?? (await usualRate(parts));
-    await answerRaised(parts, response, await raiseMigration(parts, { ...rest, feeRate: rate }));
-  });
-  app.get("/v1/intents/:id", async (request, response) => {
-    const intent = await findIntent(store.db, request.params.id);
-    if (intent === null) return unknown(response, "intent");
-    response.json(await intentView(parts, intent));
-  });
-  app.post("/v1/intents/:id/cancel", async (request, response) => {
-    const { id } = request.params;
-    const cancelled = await cancel(parts, id);
-    const intent = await findIntent(store.db, id);
-    if (intent === null) return unknown(response, "intent");
-    if (!cancelled && intent.state !== "cancelled") {
-      const detail = `the intent is ${intent.state}: only before the first signature`;
-      return sendProblem(response, { code: "conflict", detail });
-    }
-    response.json(await intentView(parts, intent));
-  });
-  app.get("/v1/intents/:id/psbt", async (request, response) => {
-    const intent = await findIntent(store.db, request.params.id);
-    if (intent === null) return unknown(response, "intent");
-    if (intent.psbt === null) {
-      const detail = `the intent is ${intent.state}: there is no PSBT yet`;
-      return sendProblem(response, { code: "conflict", detail });
-    }
-    const document = JSON.parse(intent.document) as unknown;
-    response.json({ psbt: base64.encode(intent.psbt), intent: document, state: intent.state });
-  });
-  app.post("/v1/intents/:id/psbt", async (request, response) => {
-    const { id } = request.params;
-    const { psbt: text } = psbtBody.parse(request.body);
-    const outcome = await acceptUserPsbt(parts, { id, text });
-    const intent = await findIntent(store.db, id);
-    if (outcome === null || intent === null) return unknown(response, "intent");
-    if (outcome.kind === "refused") {
-      const [detail = ""] = outcome.reasons;
-      const code = outcome.code === "state" ? "conflict" : "refused";
-      return sendProblem(response, { code, detail, reasons: outcome.reasons });
-    }
-    if (outcome.fresh) running.wake();
-    response.json({ ...(await intentView(parts, intent)), ignored: outcome.rejected });
-  });
-
   app.use((_request, response) => {
     sendProblem(response, { code: "not-found", detail: "there is no such page" });
   });
@@ -225,37 +153,6 @@ function apiOf(parts: ApiParts): express.Express {
   return app;
 }
 
-/** A payment of the account's coins to an address. */
-function raising(parts: ApiParts, purpose: PaymentPurpose) {
-  return async (request: Request, response: Response): Promise<void> => {
-    const { feeRate, ...rest } = paymentBody(parts).parse(request.body);
-    const rate = feeRate ?? (await usualRate(parts));
-    await answerRaised(parts, response, await raise(parts, { ...rest, purpose, feeRate: rate }));
-  };
-}
-
-async function answerRaised(
-  parts: ApiParts,
-  response: Response,
-  outcome: RaiseOutcome,
-): Promise<void> {
-  if (outcome.kind === "refused") return sendProblem(response, raiseProblem(outcome));
-  const { intent, fresh } = outcome;
-  if (fresh) {
-    const { id, account, purpose, sats } = intent;
-    parts.log.info({ intent: id, account, purpose, sats: String(sats) }, "spend raised");
-    parts.running.wake();
-  }
-  response.status(fresh ? 201 : 200).json(await intentView(parts, intent));
-}
-
-/** Printable ASCII without edge spaces, as the policies' own names and references. */
-const printable = (most: number) =>
-  z
-    .string()
-    .max(most)
-    .regex(/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/, "must be printable ASCII");
-
 /** An account key with its origin takes some 160 characters. */
 const KEY_CHARACTERS_MAX = 300;
 
@@ -267,41 +164,6 @@ const accountBody = z.strictObject({
 
 const proof = z.string().regex(POSSESSION_PROOF, "must be a signature of 64 or 65 bytes in hex");
 const proofsBody = z.strictObject({ user: proof, trustee: proof });
-const psbtBody = z.strictObject({ psbt: z.string().max(BODY_BYTES_MAX) });
-
-/** A whole number of sats, as a number or, beyond its safety, as a decimal string. */
-const satsSchema = z
-  .union([z.int().positive(), z.string().regex(/^[1-9][0-9]{0,15}$/, "must be whole sats")])
-  .transform(BigInt)
-  .refine((value) => value <= SATS_MAX, { message: "more than there will ever be" });
-
-function paymentBody(parts: ApiParts) {
-  return migrationBody(parts).extend({ address: z.string().max(100), sats: satsSchema });
-}
-
-function migrationBody({ fees }: ApiParts) {
-  return z.strictObject({
-    account: z.string().max(100),
-    reference: printable(64),
-    feeRate: feeRateSchema
-      .refine((rate) => rate >= fees.least && rate <= fees.most, {
-        message: `must lie between ${perVbyte(fees.least)} and ${perVbyte(fees.most)} sat/vB`,
-      })
-      .optional(),
-  });
-}
-
-/** What the node thinks, within our own bounds. */
-async function usualRate({ chain, fees }: ApiParts): Promise<MsatsPerVbyte> {
-  const rate = (await chain.feeRate(fees.targetBlocks)) ?? fees.least;
-  if (rate > fees.most) return fees.most;
-  if (rate < fees.least) return fees.least;
-  return rate;
-}
-
-function perVbyte(rate: bigint): string {
-  return `${rate / 1000n}.${String(rate % 1000n).padStart(3, "0")}`;
-}
 
 async function answerAccount(
   parts: ApiParts,
@@ -338,47 +200,6 @@ async function accountView({ store }: ApiParts, account: Account) {
       spentBy: coin.spentBy,
     })),
   };
-}
-
-async function intentView({ store }: ApiParts, row: IntentRow) {
-  const history = await historyOfIntent(store.db, row.id);
-  return {
-    id: row.id,
-    account: row.account,
-    vault: row.vault,
-    reference: row.reference,
-    purpose: row.purpose,
-    state: row.state,
-    intent: JSON.parse(row.document) as unknown,
-    sats: String(row.sats),
-    feeSats: row.fee_sats === null ? null : String(row.fee_sats),
-    feeRate: perVbyte(row.fee_rate),
-    txid: row.txid,
-    height: row.mined_height === null ? null : Number(row.mined_height),
-    violations: objectionsOf(row),
-    rules: JSON.parse(row.rules) as readonly string[],
-    history: history.map(({ at, state, detail }) => ({
-      at: new Date(Number(at)).toISOString(),
-      state,
-      detail,
-    })),
-  };
-}
-
-function raiseProblem(outcome: Extract<RaiseOutcome, { kind: "refused" }>): Problem {
-  const [detail = ""] = outcome.reasons;
-  switch (outcome.code) {
-    case "no-account":
-      return { code: "not-found", detail };
-    case "reference-used":
-      return { code: "conflict", detail };
-    case "content":
-      return { code: "refused", detail, reasons: outcome.reasons };
-  }
-}
-
-function unknown(response: Response, what: string): void {
-  sendProblem(response, { code: "not-found", detail: `there is no such ${what}` });
 }
 
 /** A page of a stranger may point its own name at this machine (DNS rebinding): not with us. */

@@ -7,7 +7,7 @@ import type { TranscriptDocument } from "../../policies/transcript.ts";
 import { ROLES, type Role, type VaultDocument } from "../../policies/vault.ts";
 import type { VaultRegistration } from "../../signer/signer.ts";
 import type { Db } from "../io/store.ts";
-import { builtIntentsOf, findIntent, type IntentRow } from "../spend/intents.ts";
+import { builtIntentsOf, evidenceOf, findIntent, type IntentRow } from "../spend/intents.ts";
 import { windowBlocks } from "../spend/signers.ts";
 import {
   findCeremony,
@@ -86,7 +86,7 @@ async function requestOf(
     id: row.id,
     intent,
     psbt: base64.encode(psbt),
-    evidence: { format: "ballast/evidence@1" },
+    evidence: evidenceOf(row) ?? { format: "ballast/evidence@1" },
     vaults: await registrationsOf(db, [vault, ...parties]),
     ceremony: loaded && ceremonyView(loaded),
     signedBy: signedBy(row, loaded),

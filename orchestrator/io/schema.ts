@@ -142,6 +142,8 @@ export interface IntentTable {
   readonly change_position: bigint | null;
   /** Stored before it is sent. */
   readonly raw_tx: Uint8Array | null;
+  /** `ballast/evidence@1` in JSON; null where nothing must be proven. */
+  readonly evidence: string | null;
   /** What a signer or the builder objected to last, as `{rule, detail}[]` in JSON. */
   readonly violations: string;
   /** Rules that the LSP's signer asked, as JSON. */
@@ -475,5 +477,9 @@ create table rotations (
 ) strict, without rowid;
 `;
 
+const EVIDENCE = `
+alter table intents add column evidence text;
+`;
+
 /** In order; never edited once released, only added to. */
-export const migrations: readonly string[] = [FIRST, CEREMONIES, ROTATIONS];
+export const migrations: readonly string[] = [FIRST, CEREMONIES, ROTATIONS, EVIDENCE];

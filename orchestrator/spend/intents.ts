@@ -6,6 +6,7 @@
 
 import { hex } from "../../policies/bitcoin/hash.ts";
 import type { Violation } from "../../policies/decide.ts";
+import type { EvidenceDocument } from "../../policies/evidence.ts";
 import type { Purpose } from "../../policies/intent.ts";
 import {
   type IntentDocument,
@@ -115,6 +116,7 @@ export async function keepIntent(parts: RaiseParts, wanted: Wanted): Promise<Rai
         locktime: null,
         change_position: null,
         raw_tx: null,
+        evidence: null,
         violations: "[]",
         rules: "[]",
         retry_at: 0n,
@@ -334,6 +336,25 @@ export async function keepPartial(
   return kept !== undefined;
 }
 
+/** Whom evidence can still move. */
+const UNSIGNED: readonly IntentState[] = ["raised", "built", "user-signed", "held"];
+
+/** What the signers ask for besides; the last that was brought counts. False: it is too late. */
+export async function keepEvidence(
+  db: Db,
+  { id, evidence }: { readonly id: string; readonly evidence: string },
+): Promise<boolean> {
+  const kept = await db
+    .updateTable("intents")
+    // A signer that held it for want of this is asked again at once.
+    .set({ evidence, retry_at: 0n, attempts: 0n })
+    .where("id", "=", id)
+    .where("state", "in", UNSIGNED)
+    .returning("id")
+    .executeTakeFirst();
+  return kept !== undefined;
+}
+
 /** The bytes that go out, written once. */
 export async function keepRawTx(
   db: Db,
@@ -373,6 +394,11 @@ export function historyOfIntent(db: Db, id: string): Promise<readonly IntentEven
     .where("intent", "=", id)
     .orderBy("sequence")
     .execute();
+}
+
+/** Null where none was brought. */
+export function evidenceOf({ evidence }: IntentRow): EvidenceDocument | null {
+  return evidence === null ? null : (JSON.parse(evidence) as EvidenceDocument);
 }
 
 export function objectionsOf(row: IntentRow): readonly Objection[] {

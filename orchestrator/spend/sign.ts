@@ -20,6 +20,7 @@ import {
   defer,
   deferral,
   eachDue,
+  evidenceOf,
   findIntent,
   type IntentRow,
   move,
@@ -144,7 +145,9 @@ async function ask(parts: SignParts, intent: IntentRow): Promise<void> {
   const { id, psbt, unsigned_psbt } = intent;
   if (psbt === null || unsigned_psbt === null) throw new Error(`BUG: intent ${id} has no PSBT`);
   const document = writeIntent(readIntent(JSON.parse(intent.document)));
-  const outcome = await signer.sign({ intent: document, psbt });
+  const evidence = evidenceOf(intent);
+  const asked = { intent: document, psbt, ...(evidence !== null && { evidence }) };
+  const outcome = await signer.sign(asked);
   const from = ["user-signed", "held"] as const;
   switch (outcome.kind) {
     case "signed": {

@@ -2,6 +2,7 @@
 import { base64 } from "@scure/base";
 import * as ecc from "tiny-secp256k1";
 import { afterEach, describe, expect, it } from "vitest";
+import { signRole } from "../../orchestrator/spend/sign.ts";
 import { hex } from "../../policies/bitcoin/hash.ts";
 import { textHash } from "../../policies/bitcoin/message.ts";
 import { readPsbtText, writePsbt } from "../../policies/bitcoin/psbt.ts";
@@ -20,7 +21,7 @@ import {
   stationKey,
   OPERATOR_TOKEN as TOKEN,
 } from "./stage.ts";
-import { CONFIRMATIONS, ELSEWHERE, moveIn, type Resident, withdraw } from "./world.ts";
+import { CONFIRMATIONS, ELSEWHERE, moveIn, type Resident, userSigns, withdraw } from "./world.ts";
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -140,6 +141,7 @@ describe("a token", () => {
       ["GET", `/v1/intents/${intent}/psbt`],
       ["POST", `/v1/intents/${intent}/psbt`, { psbt: "" }],
       ["POST", `/v1/intents/${intent}/cancel`, {}],
+      ["POST", `/v1/intents/${intent}/evidence`, { evidence: {} }],
       ["POST", "/v1/withdrawals", { account, address: ELSEWHERE, sats: 1_000, reference: "x" }],
       ["POST", "/v1/migrations", { account, reference: "x" }],
       ["POST", `/v1/accounts/${account}/rotation`, { userKey: "", trusteeKey: "" }],
@@ -380,6 +382,50 @@ describe("a rotation over HTTP", () => {
     expect(
       requests[0].vaults.map((one: { proofs: object }) => Object.keys(one.proofs).length),
     ).toEqual([3, 3]);
+  });
+});
+
+describe("evidence", () => {
+  const evidence = { format: "ballast/evidence@1", burials: [] };
+
+  it("goes to whoever is asked from then on", async () => {
+    const scene = await open();
+    const own = await scene.station("ann", "user", scene.ann.account);
+    const { id } = await withdraw(scene, scene.ann, { sats: 40_000n, reference: "w-1" });
+    await scene.settle();
+    await userSigns(scene, scene.ann, id);
+    // An LSP that waits for evidence, and signs when it has some.
+    const { lsp, parts } = scene;
+    const waiting = signRole({
+      ...parts,
+      signer: {
+        ...lsp,
+        sign: async (request) =>
+          request.evidence === undefined
+            ? {
+                kind: "held",
+                violations: [{ rule: "approvals-enough", detail: "nobody has", retry: "later" }],
+              }
+            : await lsp.sign(request),
+      },
+    });
+    await waiting.step();
+    const path = `/v1/intents/${id}`;
+    expect((await scene.get(path)).body).toMatchObject({ state: "held", evidence: null });
+    expect((await scene.post(`${path}/evidence`, { evidence: { format: "x" } })).status).toBe(422);
+    expect((await scene.post(`${path}/evidence`, { evidence }, own.token)).status).toBe(401);
+    expect((await scene.post(`${path}/evidence`, { evidence })).body).toMatchObject({ evidence });
+    await waiting.step();
+    expect((await scene.get(path)).body.state).toBe("signed");
+    expect((await scene.post(`${path}/evidence`, { evidence })).status).toBe(409);
+    expect((await scene.post("/v1/intents/00/evidence", { evidence })).status).toBe(404);
+  });
+
+  it("stands in the requests of stations", async () => {
+    const { scene, cora, intent } = await meeting();
+    await scene.post(`/v1/intents/${intent}/evidence`, { evidence });
+    const { requests } = (await scene.get("/v1/station/requests", cora.token)).body;
+    expect(requests).toMatchObject([{ id: intent, evidence }]);
   });
 });
 
