@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { goThrough } from "../signer/station/session.ts";
 import { tellSight } from "../signer/station/words.ts";
 import { type Asked, asked, requestOf, seen } from "./station/request.ts";
-import { type At, type Common, run, stationVerb } from "./station/room.ts";
+import { type At, type Common, refuseTaken, run, stationVerb } from "./station/room.ts";
 import { addStationVerbs } from "./station/words.ts";
 
 const HELP = `
@@ -78,6 +78,7 @@ async function show(at: At, id: string | undefined, options: Asked): Promise<num
 }
 
 async function sign(at: At, id: string | undefined, options: Signing): Promise<number> {
+  refuseTaken(options.out);
   const request = await requestOf(at.open, id, options);
   await seen(at, request);
   const outcome = await at.open.approve(request, options.agree);
@@ -90,6 +91,7 @@ async function sign(at: At, id: string | undefined, options: Signing): Promise<n
   if (options.out !== undefined) writeFileSync(options.out, outcome.psbt, { flag: "wx" });
   if (at.print !== null) at.print({ kind: "signed", id: request.id, psbt });
   else if (options.out === undefined && at.open.requests === null) at.terminal.show([psbt]);
+  else if (at.open.requests === null) at.terminal.show([`Signed and verified: ${options.out}`]);
   else at.terminal.show(["Signed, verified and handed over."]);
   return 0;
 }
@@ -101,7 +103,9 @@ async function refuse(
 ): Promise<number> {
   const request = await requestOf(at.open, id, options);
   await at.open.decline(request, options.reason);
-  at.print?.({ kind: "declined", id: request.id, reason: options.reason });
-  if (at.print === null) at.terminal.show(["Refused, and told so."]);
+  const told = at.open.requests !== null;
+  at.print?.({ kind: "declined", id: request.id, reason: options.reason, told });
+  if (at.print !== null) return 0;
+  at.terminal.show([told ? "Refused, and told so." : "Refused; tell it to whoever asked you."]);
   return 0;
 }

@@ -1,5 +1,7 @@
 /** The person at the terminal: what is shown goes out, what is asked waits for a line. */
 import { createInterface } from "node:readline";
+import { QR_INKS } from "../signer/airgap/qr.ts";
+import { plain } from "../signer/station/plain.ts";
 import type { Person } from "../signer/station/session.ts";
 
 export interface Terminal extends Person {
@@ -23,7 +25,7 @@ export function openTerminal(out: NodeJS.WritableStream = process.stdout): Termi
   });
   return {
     show: (told) => {
-      out.write(`${told.join("\n")}\n`);
+      out.write(`${told.map(letters).join("\n")}\n`);
     },
     ask: async (question) => {
       out.write(question);
@@ -38,3 +40,13 @@ export function openTerminal(out: NodeJS.WritableStream = process.stdout): Termi
     },
   };
 }
+
+/** Letters, and the two inks of QR codes; nothing else that a terminal would obey. */
+function letters(line: string): string {
+  return line
+    .split(INKS)
+    .map((part) => (QR_INKS.includes(part) ? part : plain(part)))
+    .join("");
+}
+
+const INKS = new RegExp(`(${QR_INKS.map((ink) => ink.replace("[", "\\[")).join("|")})`);

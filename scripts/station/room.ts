@@ -8,6 +8,7 @@ import { KeyError } from "../../signer/key-error.ts";
 import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
 import { readStationConfig, type StationConfig } from "../../signer/station/config.ts";
 import { type OpenStation, openStation } from "../../signer/station/open.ts";
+import { plain, plainJson } from "../../signer/station/plain.ts";
 import { StationError } from "../../signer/station/requests.ts";
 import { InputError, withInput } from "../input.ts";
 import { openTerminal, type Terminal } from "../terminal.ts";
@@ -44,7 +45,7 @@ export function run(options: Common, work: (at: At) => Promise<number>): Promise
     let open: OpenStation | null = null;
     try {
       open = await openStation(config, { log: quiet, ...terminal });
-      const print = json ? (value: unknown) => console.log(JSON.stringify(value)) : null;
+      const print = json ? (value: unknown) => console.log(plainJson(value)) : null;
       return await work({ open, config, terminal, print });
     } catch (error) {
       return inTheWay(error, json);
@@ -68,7 +69,7 @@ export function stationConfig({ config: file, key }: Common): StationConfig {
 
 /** Alarms are for the person, too; the rest of the log is in the journal. */
 function quiet(event: string, fields: Readonly<Record<string, unknown>>): void {
-  if (event.startsWith("ALARM")) process.stderr.write(`${event} ${JSON.stringify(fields)}\n`);
+  if (event.startsWith("ALARM")) process.stderr.write(`${event} ${plainJson(fields)}\n`);
 }
 
 const WORLD = [KeyError, StationError, JournalError, ConfigError, BitcoindError, CurveError];
@@ -77,7 +78,13 @@ function inTheWay(error: unknown, json: boolean): number {
   const known = WORLD.some((kind) => error instanceof kind);
   if (!known || !(error instanceof Error)) throw error;
   const code = "code" in error ? String(error.code) : "config";
-  if (json) console.log(JSON.stringify({ error: { code, detail: error.message } }));
-  else process.stderr.write(`ballast: ${error.message}\n`);
+  if (json) console.log(plainJson({ error: { code, detail: error.message } }));
+  else process.stderr.write(`ballast: ${plain(error.message)}\n`);
   return code === "rejected" ? 3 : 4;
+}
+
+/** Before anything is signed: what cannot be written then would be signed and lost from sight. */
+export function refuseTaken(file: string | undefined): void {
+  if (file === undefined || !existsSync(file)) return;
+  throw new InputError("out", `${file} is there already, and nothing is overwritten`);
 }

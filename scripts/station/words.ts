@@ -5,7 +5,9 @@ import { Argument, type Command } from "commander";
 import { readAccountKey } from "../../policies/bitcoin/account-key.ts";
 import { hex } from "../../policies/bitcoin/hash.ts";
 import { readSignedPolicy } from "../../policies/document/signed-policy.ts";
+import { approvalSchema } from "../../policies/evidence/approval.ts";
 import { NOTICE_KINDS, type NoticeKind } from "../../policies/evidence/notice.ts";
+import { hash } from "../../policies/evidence/scalar.ts";
 import { possessionText } from "../../policies/possession.ts";
 import { readVault, type Vault } from "../../policies/vault.ts";
 import { readDocument } from "../../signer/config.ts";
@@ -17,7 +19,7 @@ import { identityOf } from "../../signer/station/identity.ts";
 import { agree, compose, inWords, say } from "../../signer/station/speech.ts";
 import { InputError, parsed, readDocumentFile, withInput } from "../input.ts";
 import { type Asked, asked, requestOf, seen } from "./request.ts";
-import { type At, type Common, run, stationConfig, stationVerb } from "./room.ts";
+import { type At, type Common, refuseTaken, run, stationConfig, stationVerb } from "./room.ts";
 
 interface Registering extends Common {
   readonly vault: string;
@@ -28,6 +30,7 @@ interface Registering extends Common {
 
 interface Saying extends Common {
   readonly vault: string;
+  readonly speaker?: string;
   readonly number: string;
   readonly yes?: boolean;
 }
@@ -64,6 +67,7 @@ export function addStationVerbs(station: Command): void {
     .argument("[fields...]", "name=value, as the kind wants them")
     .requiredOption("--vault <file>", "a JSON file with vault, or the vault document")
     .requiredOption("--number <n>", "a higher number replaces a lower one")
+    .option("--speaker <file>", "of user-lost: the vault of the recovery key, whose user says it")
     .option("--yes", "do not ask before the device does")
     .action((kind: NoticeKind, fields: readonly string[], options: Saying) =>
       run(options, (at) => speak(at, kind, { fields, options })),
@@ -119,6 +123,7 @@ async function prove({ open, terminal, print }: At, file: string): Promise<numbe
 
 async function register({ open, terminal, print }: At, options: Registering): Promise<number> {
   const { vault, registration } = registrationFrom(options.vault);
+  refuseTaken(options.transcript);
   const outcome = await open.room.registerVault(registration);
   if (outcome.kind === "refused") {
     print?.(outcome);
@@ -162,9 +167,9 @@ async function speak(
   { fields, options }: { readonly fields: readonly string[]; readonly options: Saying },
 ): Promise<number> {
   const { vault } = registrationFrom(options.vault);
-  const number = Number(options.number);
-  const pairs = fields.map((field) => [field.split("=", 1)[0] ?? "", field.replace(/^[^=]*=/, "")]);
-  const given = Object.fromEntries(pairs) as Record<string, string>;
+  const speaker = options.speaker === undefined ? vault : registrationFrom(options.speaker).vault;
+  const number = wholeIn("number", options.number);
+  const given = fieldsIn(fields);
   const speech = compose({ kind, network: vault.network, vault: vault.id, number, fields: given });
   if (Array.isArray(speech)) throw new InputError("words", speech.join("; "));
   terminal.show(inWords(speech.notice));
@@ -172,7 +177,7 @@ async function speak(
     terminal.show(["Nothing was signed."]);
     return 3;
   }
-  const words = await say(open.room.key, speech, vault);
+  const words = await say(open.room.key, speech, speaker);
   const heard = await open.room.tell(words);
   await open.requests?.say(words);
   if (print !== null) print({ words, heard });
@@ -180,8 +185,28 @@ async function speak(
   return 0;
 }
 
+/** Each name once: of two values nobody knows which is meant. */
+function fieldsIn(fields: readonly string[]): Readonly<Record<string, string>> {
+  const given = new Map<string, string>();
+  for (const field of fields) {
+    const [, name, value] = /^([a-z0-9]+)=(.+)$/s.exec(field) ?? [];
+    if (name === undefined || value === undefined) {
+      throw new InputError("words", `"${field}" is not written name=value`);
+    }
+    if (given.has(name)) throw new InputError("words", `"${name}" stands twice`);
+    given.set(name, value);
+  }
+  return Object.fromEntries(given);
+}
+
+function wholeIn(what: string, text: string): number {
+  if (/^(?:0|[1-9][0-9]{0,9})$/.test(text)) return Number(text);
+  throw new InputError(what, `--${what} ${text} is no whole number`);
+}
+
 async function approve(at: At, id: string | undefined, options: Approving): Promise<number> {
   const { open, terminal, print } = at;
+  const content = contentIn(options);
   const sight = await seen(at, await requestOf(open, id, options));
   if (sight.spendHash !== options.agree) {
     throw new InputError("agree", "the request is not the one that you agreed to: show it again");
@@ -189,13 +214,25 @@ async function approve(at: At, id: string | undefined, options: Approving): Prom
   const { network } = readSignedPolicy(readDocument(at.config.policy)).policy;
   const key = readAccountKey(await open.room.accountKey(options.account), network);
   const approval = await agree(open.room.key, sight, {
-    person: options.as,
-    account: hex(key.publicKey),
-    lifts: options.lifts.split(",").filter((rule) => rule !== ""),
-    until: Number(options.until),
-    ...{ policy: options.policy, network },
+    ...content,
+    ...{ account: key, network },
   });
   if (print !== null) print(approval);
   else terminal.show([JSON.stringify(approval)]);
   return 0;
 }
+
+/** Read before the device is asked: a signature over anything else counts nowhere. */
+function contentIn({ as: person, lifts, until, policy }: Approving) {
+  const content = contentSchema.safeParse({
+    person,
+    lifts: lifts.split(",").filter((rule) => rule !== ""),
+    until: wholeIn("until", until),
+    policy,
+  });
+  if (content.success) return content.data;
+  const [issue] = content.error.issues;
+  throw new InputError("approval", `${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+const contentSchema = approvalSchema.omit({ signature: true }).extend({ policy: hash });

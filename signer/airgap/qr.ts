@@ -93,6 +93,8 @@ const CAPACITIES: readonly number[] = [
 /** Colours 16 and 231 of the 256 are black and white in every theme; 0 and 15 are not. */
 const BLACK_ON_WHITE = "\u001b[38;5;16;48;5;231m";
 const RESET = "\u001b[0m";
+/** All that a code asks of a terminal beside letters. */
+export const QR_INKS: readonly string[] = [BLACK_ON_WHITE, RESET];
 
 function sideOf(version: number): number {
   return 17 + 4 * version + 2 * QUIET_ZONE;

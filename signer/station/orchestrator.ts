@@ -1,21 +1,18 @@
 /** Requests over HTTP: the orchestrator is asked, with the token that its operator gave this station. */
 import { base64 } from "@scure/base";
-import { z } from "zod";
 import {
   type Act,
   attestLine,
-  CeremonyError,
   encodeReason,
   eventLine,
   psbtHash,
   REASON_CHARACTERS_MAX,
-  readCeremony,
 } from "../../policies/ceremony.ts";
-import { LINE_BYTES_MAX } from "../../policies/evidence/line.ts";
 import { verifyTranscript } from "../../policies/transcript.ts";
-import type { VaultRegistration, Words } from "../signer.ts";
+import type { Words } from "../signer.ts";
 import type { Identity } from "./identity.ts";
-import { asRequest } from "./request-file.ts";
+import { readListing, readNoticePage } from "./listed.ts";
+import { plain } from "./plain.ts";
 import {
   type CeremonyPlace,
   type Requests,
@@ -31,61 +28,19 @@ export interface HttpRequestsOptions extends Wire {
 
 /** So often an event is written anew because somebody else spoke first. */
 const TRIES_MAX = 8;
-
-const hash = z.string().regex(/^[0-9a-f]{64}$/);
-
-/** What we use of an answer; more may stand in it. */
-const listSchema = z.object({
-  requests: z
-    .array(
-      z.object({
-        id: hash,
-        intent: z.unknown(),
-        psbt: z.string(),
-        evidence: z.unknown(),
-        vaults: z.array(z.unknown()).max(252),
-        ceremony: z
-          .object({
-            document: z.unknown(),
-            head: z.object({ sequence: z.int().min(-1), hash }),
-          })
-          .nullable(),
-        deadline: z.object({ height: z.int(), time: z.string().max(40).nullable() }),
-      }),
-    )
-    .max(20),
-  ended: z.array(z.unknown()).max(20),
-});
-
-const noticesSchema = z.object({
-  notices: z
-    .array(
-      z.object({
-        sequence: z.int().nonnegative(),
-        text: z.string().max(LINE_BYTES_MAX),
-        signature: z.string().max(130),
-        vaults: z.array(z.unknown()).max(2),
-      }),
-    )
-    .max(1_000),
-});
+/** Of a thousand notices at most; there are fewer users than that, and they say little. */
+const NOTICE_PAGES_MAX = 100;
+/** Of a reason as it stands in an event's line. */
+const REASON_ENCODED_MAX = 600;
 
 export function httpRequests(options: HttpRequestsOptions): Requests {
   const { identity } = options;
   const ask = (path: string, body?: unknown) => askOrchestrator(options, path, body);
 
-  async function listed() {
-    const answer = listSchema.safeParse(await ask("/v1/station/requests"));
-    if (answer.success) return answer.data;
-    const [issue] = answer.error.issues;
-    throw new StationError(
-      "malformed",
-      `the orchestrator's answer cannot be read: ${issue?.path.join(".")}: ${issue?.message}`,
-    );
-  }
+  const listing = async () => readListing(await ask("/v1/station/requests"));
 
   async function list(): Promise<readonly StationRequest[]> {
-    return (await listed()).requests.map(requestFrom);
+    return (await listing()).requests;
   }
 
   /** Says it at the end of the transcript; where somebody else spoke first, at the new end. */
@@ -130,46 +85,32 @@ export function httpRequests(options: HttpRequestsOptions): Requests {
           ask(`/v1/station/requests/${request.id}/signed`, { psbt: base64.encode(psbt), event }),
       ),
     decline: (request, words) => {
-      const reason = words.normalize("NFC").slice(0, REASON_CHARACTERS_MAX);
+      const reason = reasonIn(words);
       return speak(request, { do: "decline", detail: { reason: encodeReason(reason) } }, (event) =>
         ask(`/v1/station/requests/${request.id}/declined`, { reason, event }),
       );
     },
     attest: async () => {
       const attested: string[] = [];
-      for (const transcript of (await listed()).ended) {
-        const finding = verifyTranscript(transcript, "so far");
-        if (finding.kind === "faulty") {
-          const [fault] = finding.faults;
-          throw new StationError(
-            "refused",
-            `a transcript is not what was said: ${fault?.place}: ${fault?.detail}`,
-          );
-        }
-        const { ceremony, standing } = finding.facts;
-        const by = nameIn(ceremony.document, identity);
-        const end = { by, sequence: standing.sequence - 1, head: standing.head };
-        const of = { network: ceremony.document.network, ceremony: ceremony.id };
-        const line = attestLine(of, end);
-        const path = `/v1/station/ceremonies/${ceremony.id}/events`;
+      for (const transcript of (await listing()).ended) {
+        const { ceremony, line } = endOf(transcript, identity);
+        const path = `/v1/station/ceremonies/${ceremony}/events`;
         await ask(path, { line, signature: identity.sign(line) });
-        attested.push(ceremony.id);
+        attested.push(ceremony);
       }
       return attested;
     },
     notices: async () => {
       const said: SaidWords[] = [];
-      for (let after = 0; ; ) {
-        const answer = noticesSchema.safeParse(await ask(`/v1/station/notices?after=${after}`));
-        if (!answer.success) {
-          throw new StationError("malformed", "the orchestrator's notices cannot be read");
-        }
-        const last = answer.data.notices.at(-1)?.sequence ?? after;
+      let after = 0;
+      for (let pages = 0; pages < NOTICE_PAGES_MAX; pages += 1) {
+        const { words, last } = readNoticePage(await ask(`/v1/station/notices?after=${after}`));
         // A page that leads nowhere ends it, whatever stands on it.
-        if (last <= after) return said;
+        if (last === null || last <= after) return said;
         after = last;
-        said.push(...answer.data.notices.map(wordsFrom));
+        said.push(...words);
       }
+      throw new StationError("malformed", "the orchestrator's notices have no end");
     },
     say: async (words: Words) => {
       await ask("/v1/station/notices", words);
@@ -177,47 +118,41 @@ export function httpRequests(options: HttpRequestsOptions): Requests {
   };
 }
 
-type Listed = z.output<typeof listSchema>["requests"][number];
-
-function requestFrom({ id, intent, psbt, evidence, vaults, ceremony, deadline }: Listed) {
-  const request = asRequest({
-    ...{ intent, psbt: decoded(psbt), evidence: evidence ?? undefined },
-    // Read by the law when the vault is registered, and refused there with reasons.
-    vaults: vaults as readonly VaultRegistration[],
-  });
-  if (request.id !== id) {
-    throw new StationError("malformed", `request ${id} carries another intent: ${request.id}`);
+/**
+ * As much of it as an event carries: the reason is cut where it is too long, and a person who has
+ * none says so. Half a letter is none.
+ */
+function reasonIn(words: string): string {
+  const letters = words
+    .normalize("NFC")
+    .replace(/\p{Cs}/gu, "\ufffd")
+    .trim();
+  let reason = "";
+  for (const letter of letters) {
+    const longer = `${reason}${letter}`;
+    const fits = longer.length <= REASON_CHARACTERS_MAX;
+    if (!fits || encodeReason(longer).length > REASON_ENCODED_MAX) break;
+    reason = longer;
   }
-  const until = deadline.time === null ? "" : `, at the latest ${deadline.time}`;
-  return {
-    ...request,
-    deadline: `block ${deadline.height}${until}`,
-    ceremony: ceremony && placeOf(ceremony),
-  };
+  return reason.trim() || "no reason given";
 }
 
-function placeOf({ document, head }: NonNullable<Listed["ceremony"]>): CeremonyPlace {
-  try {
-    const ceremony = readCeremony(document);
-    return { ...ceremony, sequence: head.sequence + 1, head: head.hash };
-  } catch (error) {
-    if (!(error instanceof CeremonyError)) throw error;
-    throw new StationError("malformed", error.message, { cause: error });
+/** Throws a StationError unless the transcript is sound, has ended, and this station was there. */
+function endOf(transcript: unknown, identity: Identity) {
+  const finding = verifyTranscript(transcript, "so far");
+  if (finding.kind === "faulty") {
+    const [fault] = finding.faults;
+    const detail = plain(`${fault?.place}: ${fault?.detail}`);
+    throw new StationError("refused", `a transcript is not what was said: ${detail}`);
   }
-}
-
-function decoded(psbt: string): Uint8Array {
-  try {
-    return base64.decode(psbt);
-  } catch (error) {
-    throw new StationError("malformed", "a PSBT is not base64", { cause: error });
+  const { ceremony, standing } = finding.facts;
+  if (!standing.closed) {
+    throw new StationError("refused", `ceremony ${ceremony.id} has not ended, and is not attested`);
   }
-}
-
-type Noticed = z.output<typeof noticesSchema>["notices"][number];
-
-function wordsFrom({ text, signature, vaults }: Noticed): SaidWords {
-  return { words: { text, signature }, vaults: vaults as readonly VaultRegistration[] };
+  const by = nameIn(ceremony.document, identity);
+  const end = { by, sequence: standing.sequence - 1, head: standing.head };
+  const of = { network: ceremony.document.network, ceremony: ceremony.id };
+  return { ceremony: ceremony.id, line: attestLine(of, end) };
 }
 
 interface Spoken {

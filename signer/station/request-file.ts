@@ -66,8 +66,10 @@ export function asRequest({ intent, psbt, evidence, vaults }: RequestParts): Sta
     };
     return { id, request, vaults, deadline: null, ceremony: null };
   } catch (error) {
-    const known =
-      error instanceof IntentError || error instanceof PsbtFault || error instanceof EvidenceError;
+    if (error instanceof PsbtFault) {
+      throw new StationError("malformed", `psbt: ${error.message}`, { cause: error });
+    }
+    const known = error instanceof IntentError || error instanceof EvidenceError;
     if (known) throw new StationError("malformed", error.message, { cause: error });
     throw error;
   }

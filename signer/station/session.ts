@@ -1,5 +1,6 @@
 /** A person at a station: what waits is shown one by one, and each is signed, refused or left for later. */
 import { KeyError } from "../key-error.ts";
+import { plain } from "./plain.ts";
 import { StationError, type StationRequest } from "./requests.ts";
 import type { Sight } from "./sight.ts";
 import type { Station } from "./station.ts";
@@ -27,13 +28,12 @@ export type Handled =
 
 /** Goes once through all that waits. */
 export async function goThrough(parts: SessionParts): Promise<readonly Handled[]> {
-  const { station, person } = parts;
+  const { station } = parts;
+  const person = plainly(parts.person);
   const { heard, refused } = await station.hear();
   if (heard > 0) person.show([`${heard} words of users are known to this station.`]);
   for (const reason of refused) person.show([`Words that this station does not take: ${reason}`]);
-  for (const ceremony of await station.attest()) {
-    person.show([`Ceremony ${ceremony} has ended, and this station has attested its transcript.`]);
-  }
+  await attest({ station, person });
   const requests = await station.list();
   if (requests.length === 0) person.show(["Nothing waits for you."]);
   const handled: Handled[] = [];
@@ -44,11 +44,30 @@ export async function goThrough(parts: SessionParts): Promise<readonly Handled[]
   return handled;
 }
 
+/** A transcript that is not what was said is told, and keeps nobody from what waits. */
+async function attest({ station, person }: Pick<SessionParts, "station" | "person">) {
+  try {
+    for (const ceremony of await station.attest()) {
+      const attested = `Ceremony ${ceremony} has ended, and this station has attested its transcript.`;
+      person.show([attested]);
+    }
+  } catch (error) {
+    if (!(error instanceof StationError)) throw error;
+    person.show([`No transcript was attested: ${error.message}`]);
+  }
+}
+
+/** Whatever others have written is shown as letters; see plain.ts. */
+function plainly({ show, ask }: Person): Person {
+  return { show: (lines) => show(lines.map(plain)), ask };
+}
+
 /** One request, from its look to its end. */
 export async function handle(parts: SessionParts, request: StationRequest): Promise<Handled> {
-  const { station, person, device } = parts;
-  const left = (why: string): Handled => {
-    person.show([`Nothing was signed: ${why}`]);
+  const { station, device } = parts;
+  const person = plainly(parts.person);
+  const left = (why: string, what = "Nothing was signed"): Handled => {
+    person.show([`${what}: ${why}`]);
     return { kind: "left", id: request.id, why };
   };
   try {
@@ -61,7 +80,7 @@ export async function handle(parts: SessionParts, request: StationRequest): Prom
     }
     const sight = await station.look(request);
     person.show(tellSight(sight, { deadline: request.deadline, device }));
-    return await decide(parts, request, sight);
+    return await decide({ station, person, device }, request, sight);
   } catch (error) {
     if (error instanceof KeyError) {
       if (error.code === "rejected") {
@@ -70,7 +89,8 @@ export async function handle(parts: SessionParts, request: StationRequest): Prom
       }
       return left(error.message);
     }
-    if (error instanceof StationError) return left(error.message);
+    // It may have been signed, and only not handed over.
+    if (error instanceof StationError) return left(error.message, "Not done");
     throw error;
   }
 }

@@ -2,6 +2,7 @@
  * What a person says outside of any spend, or about one: composed from a few figures, shown in words,
  * signed on the device as one line that it shows whole, and verified before it goes anywhere.
  */
+import type { AccountKey } from "../../policies/bitcoin/account-key.ts";
 import { hex } from "../../policies/bitcoin/hash.ts";
 import { signsText } from "../../policies/bitcoin/message.ts";
 import type { Network } from "../../policies/bitcoin/network.ts";
@@ -16,6 +17,7 @@ import {
 } from "../../policies/evidence/notice.ts";
 import type { Vault } from "../../policies/vault.ts";
 import { KeyError } from "../key-error.ts";
+import { signsLine } from "../signed-line.ts";
 import type { Key, Words } from "../signer.ts";
 import type { Sight } from "./sight.ts";
 
@@ -76,7 +78,15 @@ export function compose({ kind, network, vault, number, fields }: SpeechParts): 
   if (notice !== null) return { notice, text };
   return text.length > LINE_BYTES_MAX
     ? [`it would have ${text.length} characters, a device shows ${LINE_BYTES_MAX}`]
-    : [`a value is not written as it must be: ${said.map((pair) => pair.join("=")).join(" ")}`];
+    : [
+        `a value is not written as it must be: ${written({ vault, number, ...Object.fromEntries(said) })}`,
+      ];
+}
+
+function written(values: Readonly<Record<string, string | number>>): string {
+  return Object.entries(values)
+    .map((pair) => pair.join("="))
+    .join(" ");
 }
 
 /** What a notice means, for a person to read before signing it. */
@@ -126,8 +136,16 @@ export function inWords(notice: Notice): readonly string[] {
   }
 }
 
-/** Signed by the vault's user key on the device, and verified under it. */
+/**
+ * Signed by the vault's user key on the device, and verified under it: of the vault that the notice
+ * is about, or for a lost user of the vault that the coins go to.
+ */
 export async function say(key: Key, { notice, text }: Speech, vault: Vault): Promise<Words> {
+  const speaking = notice.kind === "user-lost" ? notice.to : notice.vault;
+  if (vault.id !== speaking) {
+    const detail = `a ${notice.kind} is said by the user of vault ${speaking}, not of ${vault.id}`;
+    throw new KeyError("unsupported", detail);
+  }
   const holder = vault.holders.find(({ role }) => role === "user");
   const wanted = messageKey(vault);
   if (holder === undefined || wanted === null) {
@@ -145,8 +163,8 @@ export async function say(key: Key, { notice, text }: Speech, vault: Vault): Pro
 
 export interface Agreement {
   readonly person: string;
-  /** Compressed account key in hex; its child 0/0 is the key that the policy names. */
-  readonly account: string;
+  /** Its child 0/0 is the key that the policy names. */
+  readonly account: Pick<AccountKey, "publicKey" | "chainCode">;
   readonly lifts: readonly string[];
   readonly until: number;
   /** Hash of the policy under which it counts. */
@@ -161,7 +179,10 @@ export async function agree(
   { person, account, lifts, until, policy, network }: Agreement,
 ): Promise<Omit<ApprovalDocument, "signature"> & { readonly signature: string }> {
   const text = approvalText({ network, intent, spendHash, policy }, { lifts: [...lifts], until });
-  const signature = await signed(key, account, text);
+  const signature = await signed(key, hex(account.publicKey), text);
+  if (!signsLine(account, text, signature)) {
+    throw new KeyError("unverified", `${key.name} signed the words with another key`);
+  }
   return { person, lifts: [...lifts], until, signature: hex(signature) };
 }
 

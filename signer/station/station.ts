@@ -51,6 +51,10 @@ export function station({ room, requests, quote, log }: StationParts): Station {
 
   async function approve(request: StationRequest, spendHash: string): Promise<SignOutcome> {
     const { spend } = await room.review(request.request);
+    const { ceremony } = request;
+    if (ceremony !== null && ceremony.document.spend.hash !== spendHash) {
+      throw new StationError("changed", "the ceremony is about another transaction than this one");
+    }
     if (spend.facts.spendHash !== spendHash) {
       throw new StationError(
         "changed",
@@ -67,10 +71,20 @@ export function station({ room, requests, quote, log }: StationParts): Station {
       throw error;
     }
     if (outcome.kind === "signed") {
-      // Should this fail, the same answer waits in the journal, and asking again brings it.
-      await requests?.signed(request, { psbt: outcome.psbt, spendHash });
+      await handOver(request, { psbt: outcome.psbt, spendHash });
     }
     return outcome;
+  }
+
+  async function handOver(...[request, answer]: Parameters<Requests["signed"]>): Promise<void> {
+    try {
+      await requests?.signed(request, answer);
+    } catch (error) {
+      if (!(error instanceof StationError)) throw error;
+      // The same answer waits in the journal, and asking again brings it.
+      const detail = `it is signed here, and not handed over yet: ${error.message}`;
+      throw new StationError(error.code, detail, { cause: error });
+    }
   }
 
   async function meet(vaults: readonly VaultRegistration[]): Promise<readonly Acquaintance[]> {

@@ -1,6 +1,7 @@
 /** A sight in words, as a tired person reads it: who gets what first, the machinery last. */
 import type { Purpose } from "../../policies/intent.ts";
 import type { LimitReport } from "../../policies/report.ts";
+import { plain } from "./plain.ts";
 import type { Change, Payee, Sight } from "./sight.ts";
 
 const PURPOSES: Readonly<Record<Purpose, string>> = {
@@ -29,7 +30,11 @@ export interface Around {
   readonly device: boolean;
 }
 
-export function tellSight(sight: Sight, { deadline, device }: Around): readonly string[] {
+export function tellSight(sight: Sight, around: Around): readonly string[] {
+  return linesOf(sight, around).map(plain);
+}
+
+function linesOf(sight: Sight, { deadline, device }: Around): readonly string[] {
   const { vault, price, voted, reference, fee } = sight;
   return [
     sight.purpose === null

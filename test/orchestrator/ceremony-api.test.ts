@@ -1,14 +1,9 @@
 /** Stations and ceremonies over real HTTP: both sides of each boundary of what a token opens. */
 import { base64 } from "@scure/base";
-import * as ecc from "tiny-secp256k1";
 import { afterEach, describe, expect, it } from "vitest";
 import { signRole } from "../../orchestrator/spend/sign.ts";
-import { hex } from "../../policies/bitcoin/hash.ts";
-import { textHash } from "../../policies/bitcoin/message.ts";
 import { readPsbtText, writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { encodeReason, psbtHash } from "../../policies/ceremony.ts";
-import { writeNotice } from "../../policies/evidence/notice.ts";
-import { possessionKey } from "../../policies/possession.ts";
 import { verifyTranscript } from "../../policies/transcript.ts";
 import { readVault } from "../../policies/vault.ts";
 import { type Holder, holder, proofOf, signWith } from "./holders.ts";
@@ -21,7 +16,8 @@ import {
   stationKey,
   OPERATOR_TOKEN as TOKEN,
 } from "./stage.ts";
-import { CONFIRMATIONS, ELSEWHERE, moveIn, type Resident, userSigns, withdraw } from "./world.ts";
+import { userWord } from "./user-word.ts";
+import { CONFIRMATIONS, ELSEWHERE, moveIn, userSigns, withdraw } from "./world.ts";
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -430,23 +426,12 @@ describe("evidence", () => {
 });
 
 describe("what users say", () => {
-  /** The user's word, signed by the vault's message key. */
-  function words(resident: Resident, kind: "lsp-gone" | "stop", no: number) {
-    const { vault } = resident.vault;
-    const text = writeNotice(kind, "regtest", { vault: vault.id, no });
-    const account = vault.holders.find(({ role }) => role === "user");
-    if (account === undefined) throw new Error("a vault without its user");
-    const secret = ecc.privateAdd(resident.user.secret, possessionKey(account.key).tweak);
-    if (secret === null) throw new Error("tweak cancels the key");
-    return { text, signature: hex(ecc.signSchnorr(textHash(text), secret)) };
-  }
-
   it("is kept once, told to the LSP's signer until it hears, and shown to those who judge", async () => {
     const scene = await open();
     const own = await scene.station("ann", "user", scene.ann.account);
     const cora = await scene.station("cora", "trustee");
     const dan = await scene.station("dan", "witness");
-    const gone = words(scene.ann, "lsp-gone", 1);
+    const gone = userWord(scene.ann, "lsp-gone", 1);
     expect(await scene.post("/v1/station/notices", gone, own.token)).toMatchObject({
       status: 201,
       body: { notice: "lsp-gone", vault: scene.ann.vault.vault.id, fresh: true },
@@ -477,7 +462,7 @@ describe("what users say", () => {
     const scene = await open();
     const own = await scene.station("ann", "user", scene.ann.account);
     scene.lsp.hears.push({ kind: "refused", reasons: ["not registered here"] });
-    await scene.post("/v1/station/notices", words(scene.ann, "stop", 1), own.token);
+    await scene.post("/v1/station/notices", userWord(scene.ann, "stop", 1), own.token);
     await scene.settle();
     scene.pass(1_000_000n);
     await scene.settle();
@@ -492,10 +477,10 @@ describe("what users say", () => {
     const own = await scene.station("ann", "user", scene.ann.account);
     const other = await scene.station("bea", "user", bea.account);
     const cora = await scene.station("cora", "trustee");
-    const stop = words(scene.ann, "stop", 1);
+    const stop = userWord(scene.ann, "stop", 1);
     const send = async (body: unknown, token: string) =>
       (await scene.post("/v1/station/notices", body, token)).status;
-    expect(await send({ ...stop, signature: words(bea, "stop", 1).signature }, own.token)).toBe(
+    expect(await send({ ...stop, signature: userWord(bea, "stop", 1).signature }, own.token)).toBe(
       422,
     );
     expect(await send({ ...stop, text: stop.text.replace("no=1", "no=2") }, own.token)).toBe(422);
