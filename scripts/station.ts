@@ -4,6 +4,7 @@ import { base64 } from "@scure/base";
 import type { Command } from "commander";
 import { goThrough } from "../signer/station/session.ts";
 import { tellSight } from "../signer/station/words.ts";
+import { check } from "./station/check.ts";
 import { type Asked, asked, requestOf, seen } from "./station/request.ts";
 import { type At, type Common, refuseTaken, run, stationVerb } from "./station/room.ts";
 import { addStationVerbs } from "./station/words.ts";
@@ -45,6 +46,10 @@ export function addStation(program: Command): void {
     .action((id: string | undefined, options: Asked & { readonly reason: string }) =>
       run(options, (at) => refuse(at, id, options)),
     );
+  stationVerb(
+    station.command("check"),
+    "whether this station could sign now: device, app version, every vault; before and after upgrades",
+  ).action((options: Common) => run(options, check));
   addStationVerbs(station);
 }
 

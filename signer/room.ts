@@ -2,6 +2,7 @@
 import type { Network } from "../policies/bitcoin/network.ts";
 import type { Policy } from "../policies/document/policy.ts";
 import { readSignedPolicy } from "../policies/document/signed-policy.ts";
+import type { Vault } from "../policies/vault.ts";
 import type { AirgapPerson } from "./airgap/exchange.ts";
 import { softwareHeadKey } from "./audit.ts";
 import { ConfigError, readAuditKey, readDocument, type SignerConfig } from "./config.ts";
@@ -25,8 +26,9 @@ import { openVaults, type Vaults } from "./vaults.ts";
 
 export interface SigningRoom extends Guard, Registers, Hears {
   readonly key: Key;
-  /** Whether this vault is registered here. */
-  readonly knows: (vault: string) => boolean;
+  /** A vault that is registered here; null for any other. */
+  readonly vault: (id: string) => Vault | null;
+  readonly registered: () => readonly Vault[];
   readonly status: () => SignerStatus;
   /** The policy in force and the one announced, each with its document. */
   readonly policies: () => PolicyAnswer;
@@ -137,7 +139,8 @@ export async function openSigningRoom(
     ...guard(parts),
     ...openNotices({ journal, network, vaults, chain, now, log }),
     key,
-    knows: (vault) => vaults.byId(vault) !== null,
+    vault: (id) => vaults.byId(id),
+    registered: () => vaults.all(),
     accountKey: (label) => key.accountKey(label),
     registerVault: (registration) => vaults.register(registration),
     pause: () => {

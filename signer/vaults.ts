@@ -15,6 +15,8 @@ export interface Vaults {
   readonly byId: (id: string) => Vault | null;
   readonly register: (registration: VaultRegistration) => Promise<RegisterOutcome>;
   readonly count: () => number;
+  /** In the order of their registration. */
+  readonly all: () => readonly Vault[];
 }
 
 export interface VaultsOptions {
@@ -41,6 +43,9 @@ export function openVaults({ journal, policy, key, now, watch }: VaultsOptions):
   );
   const counted = journal.database.prepare<[], { count: bigint }>(
     "SELECT count(*) AS count FROM vaults",
+  );
+  const ids = journal.database.prepare<[], { id: string }>(
+    "SELECT id FROM vaults ORDER BY registered_at, id",
   );
   const remembered = new Map<string, Vault>();
 
@@ -85,7 +90,12 @@ export function openVaults({ journal, policy, key, now, watch }: VaultsOptions):
     return { kind: "registered", vault: vault.id, proof: hex(own.proof) };
   }
 
-  return { byId, register, count: () => Number(counted.get()?.count ?? 0n) };
+  return {
+    byId,
+    register,
+    count: () => Number(counted.get()?.count ?? 0n),
+    all: () => ids.all().flatMap(({ id }) => byId(id) ?? []),
+  };
 }
 
 function readOrReasons(document: unknown): Vault | string[] {

@@ -8,7 +8,7 @@ import type { Network } from "../../policies/bitcoin/network.ts";
 import { writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { type Approval, isApproval } from "../../policies/decide.ts";
 import { possessionLine } from "../../policies/possession.ts";
-import type { Vault } from "../../policies/vault.ts";
+import type { Role, Vault } from "../../policies/vault.ts";
 import { devicePsbt } from "../device-psbt.ts";
 import { KeyError } from "../key-error.ts";
 import { checkLine, signsLine } from "../signed-line.ts";
@@ -19,7 +19,12 @@ import { accountPath, type LedgerDevice, type LedgerSession } from "./device.ts"
 import { LedgerError, ledgerError } from "./ledger-error.ts";
 import type { LookNotice } from "./look.ts";
 import { checkOwn, isOwn, unknownAccount } from "./own-account.ts";
-import { type RegisterOptions, type RegisterOutcome, registerPolicy } from "./register.ts";
+import {
+  type RegisterOptions,
+  type RegisterOutcome,
+  recognises,
+  registerPolicy,
+} from "./register.ts";
 import type { DeviceRegistrations } from "./registrations.ts";
 import { checkedSignatures } from "./signatures.ts";
 import { walletPolicy } from "./wallet-policy.ts";
@@ -41,12 +46,22 @@ export interface LedgerKeyOptions {
   readonly now: () => number;
 }
 
+export interface DeviceDescription {
+  readonly app: string;
+  readonly version: string;
+  readonly fingerprint: string;
+}
+
 /** A key on a device that a person must let take part in each vault. */
 export interface LedgerKey extends Key {
   /** Shows the vault on the device, page by page, and keeps the device's seal on it. */
   readonly registerPolicy: (
     asked: Pick<RegisterOptions, "vault" | "role" | "people" | "again" | "written">,
   ) => Promise<RegisterOutcome>;
+  /** Whether the device knows this vault, without asking anybody. */
+  readonly recognises: (vault: Vault, role: Role) => Promise<boolean>;
+  /** What answers there: the app, its version, the seed's fingerprint. */
+  readonly describe: () => Promise<DeviceDescription>;
   /** The account key of a label, shown on the device for the person to compare and approve. */
   readonly showAccount: (label: string) => Promise<string>;
 }
@@ -127,6 +142,12 @@ export function ledgerKey(options: LedgerKeyOptions): LedgerKey {
       });
     },
     owns: (account) => device.use((session) => isOwn(session, account, network)),
+    recognises: (vault, role) =>
+      device.use((session) => recognises({ ...options, vault, role, session })),
+    describe: () =>
+      device.use(async ({ app, fingerprint }) => ({
+        ...{ app: app.name, version: app.version, fingerprint },
+      })),
     registerPolicy: (asked) =>
       device.use((session) => registerPolicy({ ...options, ...asked, session })),
     close: () => device.close(),

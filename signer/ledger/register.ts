@@ -80,6 +80,28 @@ export async function registerPolicy(options: RegisterOptions): Promise<Register
   }
 }
 
+/**
+ * Whether the device knows this vault: its seal is here, and the device takes it and derives our first
+ * address. Nobody is asked. Throws where the device no longer takes the seal.
+ */
+export async function recognises(
+  options: Omit<RegisterOptions, "people" | "again" | "written">,
+): Promise<boolean> {
+  const { session, network, vault, role, registrations } = options;
+  const own = vault.holders.find((holder) => holder.role === role);
+  if (own === undefined) return false;
+  await checkOwn(session, own, network);
+  const policy = walletPolicy(vault);
+  const known = registrations.find({
+    fingerprint: session.fingerprint,
+    policy: hex(policy.id),
+  });
+  if (known === null) return false;
+  const asked = { ...options, policy, people: [], wallet: session.client.policyOf(policy) };
+  await firstAddress(asked, { hmac: known.hmac, display: false });
+  return true;
+}
+
 interface Registering extends RegisterOptions {
   readonly policy: WalletPolicy;
   readonly wallet: ClientPolicy;

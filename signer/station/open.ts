@@ -1,5 +1,9 @@
 /** Puts a station together: the person's signing room, where requests come from, a price of its own. */
+import { appendFileSync } from "node:fs";
+import type { Vault } from "../../policies/vault.ts";
+import { isLedgerKey } from "../ledger/key.ts";
 import type { LookNotice } from "../ledger/look.ts";
+import type { TranscriptLine } from "../ledger/transcript.ts";
 import { openSigningRoom, type RoomLog, type SigningRoom } from "../room.ts";
 import { readIdentity, readSecret, type StationConfig } from "./config.ts";
 import { type Identity, identityOf } from "./identity.ts";
@@ -48,10 +52,23 @@ export async function openStation(
   );
   const quote = async () => (price === undefined ? null : await askPrice(price));
   return {
-    ...station({ room, requests, quote, log }),
+    ...station({ room, requests, quote, log, enrol: enrolment(room, config) }),
     ...{ room, identity, requests },
     device: key.startsWith("ledger:") || key.startsWith("airgap:"),
     close: () => room.close(),
+  };
+}
+
+/** A vault shown on a Ledger, page by page; the transcript is kept beside the journal. */
+function enrolment(
+  { key, role }: SigningRoom,
+  { name, journal }: StationConfig,
+): ((vault: Vault) => Promise<void>) | null {
+  if (!isLedgerKey(key)) return null;
+  const written = (line: TranscriptLine) =>
+    appendFileSync(`${journal}.devices`, `${JSON.stringify(line)}\n`, { mode: 0o600 });
+  return async (vault) => {
+    await key.registerPolicy({ vault, role, people: [name], written });
   };
 }
 

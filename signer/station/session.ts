@@ -1,5 +1,7 @@
 /** A person at a station: what waits is shown one by one, and each is signed, refused or left for later. */
 import { KeyError } from "../key-error.ts";
+import { LedgerError } from "../ledger/ledger-error.ts";
+import type { SignOutcome } from "../signer.ts";
 import { plain } from "./plain.ts";
 import { StationError, type StationRequest } from "./requests.ts";
 import type { Sight } from "./sight.ts";
@@ -114,7 +116,7 @@ async function decide(
   }
   if (said !== "sign" || !may) return { kind: "left", id, why: "left for later" };
   if (device) person.show(["Look at the device now, and compare every line."]);
-  const outcome = await station.approve(request, sight.spendHash);
+  const outcome = await approve({ station, person }, request, sight.spendHash);
   if (outcome.kind === "signed") {
     person.show(["Signed, verified and handed over."]);
     return { kind: "signed", id };
@@ -122,4 +124,22 @@ async function decide(
   const why = outcome.violations.map(({ rule, detail }) => `${rule}: ${detail}`).join("; ");
   person.show([`Your law has changed its mind meanwhile: ${why}`]);
   return { kind: "left", id, why };
+}
+
+/** A device that does not know the vault yet is shown it first, if the person wants that now. */
+async function approve(
+  { station, person }: Pick<SessionParts, "station" | "person">,
+  request: StationRequest,
+  spendHash: string,
+): Promise<SignOutcome> {
+  try {
+    return await station.approve(request, spendHash);
+  } catch (error) {
+    if (!(error instanceof LedgerError) || error.fault !== "not-registered") throw error;
+    person.show(["Your device does not know this vault yet: it must register it, page by page."]);
+    const said = await person.ask("Type yes to register it now: ");
+    if (said.trim().toLowerCase() !== "yes" || !(await station.enrol(request))) throw error;
+    person.show(["Registered. Now the spend itself:"]);
+    return await station.approve(request, spendHash);
+  }
 }

@@ -2,6 +2,7 @@
  * A station: one person's own signer. It fetches what waits, judges by its own law, shows what it
  * computed itself, and signs only after the person has agreed to that very transaction.
  */
+import { readIntent } from "../../policies/intent.ts";
 import { readVault, type Vault, VaultError } from "../../policies/vault.ts";
 import { KeyError } from "../key-error.ts";
 import type { SigningRoom } from "../room.ts";
@@ -10,7 +11,9 @@ import { type Requests, StationError, type StationRequest } from "./requests.ts"
 import { type Quote, type Sight, sightOf } from "./sight.ts";
 
 export interface StationParts {
-  readonly room: Pick<SigningRoom, "review" | "sign" | "registerVault" | "knows" | "tell">;
+  readonly room: Pick<SigningRoom, "review" | "sign" | "registerVault" | "vault" | "tell">;
+  /** Lets a person register a vault on their device; null where the key is no such device. */
+  readonly enrol: ((vault: Vault) => Promise<void>) | null;
   /** Null where requests come as files. */
   readonly requests: Requests | null;
   readonly quote: () => Promise<Quote | null>;
@@ -34,6 +37,8 @@ export interface Station {
    */
   readonly approve: (request: StationRequest, spendHash: string) => Promise<SignOutcome>;
   readonly decline: (request: StationRequest, reason: string) => Promise<void>;
+  /** Registers the request's vault on the device, with the full review; false: no device needs it. */
+  readonly enrol: (request: StationRequest) => Promise<boolean>;
   /** Attests ceremonies that have ended; says which. */
   readonly attest: () => Promise<readonly string[]>;
   /** Hears what users have said since; says how many words were new or refused. */
@@ -43,7 +48,7 @@ export interface Station {
 /** What a person's refusal on the device is called where a reason is asked for. */
 const ON_DEVICE = "rejected on the device";
 
-export function station({ room, requests, quote, log }: StationParts): Station {
+export function station({ room, requests, quote, log, enrol }: StationParts): Station {
   async function look(request: StationRequest): Promise<Sight> {
     const [review, price] = await Promise.all([room.review(request.request), quote()]);
     return sightOf(review, price);
@@ -91,7 +96,7 @@ export function station({ room, requests, quote, log }: StationParts): Station {
     const met: Acquaintance[] = [];
     for (const registration of vaults) {
       const vault = vaultOf(registration);
-      if (room.knows(vault.id)) continue;
+      if (room.vault(vault.id) !== null) continue;
       const outcome = await room.registerVault(registration);
       const reasons = outcome.kind === "refused" ? outcome.reasons : [];
       log("vault met", { vault: vault.id, reasons });
@@ -114,6 +119,12 @@ export function station({ room, requests, quote, log }: StationParts): Station {
     decline: async (request, reason) => {
       log("spend declined", { intent: request.id, reason });
       await requests?.decline(request, reason);
+    },
+    enrol: async ({ request }) => {
+      const vault = room.vault(readIntent(request.intent).vault);
+      if (vault === null || enrol === null) return false;
+      await enrol(vault);
+      return true;
     },
     attest: async () => (await requests?.attest()) ?? [],
     hear: async () => {

@@ -3,7 +3,7 @@
  * own, the person presses its two buttons, and holds what its screen says against what they know of
  * the payment from elsewhere. The orchestrator is played by the test, and in one run it is evil.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { schnorr } from "@noble/curves/secp256k1.js";
@@ -29,6 +29,7 @@ import {
 } from "../../policies/vault.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import { isLedgerKey } from "../../signer/ledger/key.ts";
+import { verifyTranscript } from "../../signer/ledger/transcript.ts";
 import type { VaultRegistration } from "../../signer/signer.ts";
 import { type OpenStation, openStation } from "../../signer/station/open.ts";
 import { asRequest } from "../../signer/station/request-file.ts";
@@ -107,15 +108,9 @@ describeNode("a station with a Ledger", (node) => {
     expect(outcome.kind).toBe("registered");
     const { key } = station.room;
     if (!isLedgerKey(key)) throw new Error("no Ledger");
-    const registered = await key.registerPolicy({ vault, role: "user", people: ["the user"] });
-    expect(registered.kind).toBe("registered");
+    expect(await key.recognises(vault, "user")).toBe(false);
     await person.leave();
-    // Possession in one line, the policy page by page, the first address.
-    expect(person.reviews.map(({ approve }) => approve)).toEqual([
-      "Sign message",
-      "Register account",
-      "Confirm",
-    ]);
+    expect(person.reviews.map(({ approve }) => approve)).toEqual(["Sign message"]);
   }
 
   /** What the orchestrator asks for: a payment of the n-th coin. */
@@ -178,6 +173,34 @@ describeNode("a station with a Ledger", (node) => {
   }
 
   const payee = () => node.rpc.call<string>("getnewaddress", ["", "bech32m"], { wallet: "miner" });
+
+  it("registers the vault on the device when a spend first needs it, if the person says so", async () => {
+    const request = await asked(6, await payee());
+    const answers = (last: string) => {
+      const left = ["sign", last];
+      return { show: () => undefined, ask: async () => left.shift() ?? "" };
+    };
+    const person = personAt(device.url, () => "approve");
+    const parts = { station, device: true };
+    expect(await handle({ ...parts, person: answers("not now") }, request)).toMatchObject({
+      kind: "left",
+      why: expect.stringContaining("not registered"),
+    });
+    expect(await handle({ ...parts, person: answers("yes") }, request)).toMatchObject({
+      kind: "signed",
+    });
+    await person.leave();
+    // The policy page by page, the first address, and then the spend.
+    expect(person.reviews.map(({ approve }) => approve)).toEqual([
+      "Register account",
+      "Confirm",
+      "Sign transaction",
+    ]);
+    const kept = readFileSync(join(folder, "journal.db.devices"), "utf8").trim().split("\n");
+    expect(verifyTranscript(kept.map((line) => JSON.parse(line) as unknown))).toMatchObject({
+      outcome: "registered",
+    });
+  });
 
   it("signs what the person recognises; with the LSP's signature the node confirms it", async () => {
     const address = await payee();

@@ -203,3 +203,32 @@ describe("a transcript", () => {
     expect(verdict.kind === "broken" ? verdict.reasons.join("; ") : "whole").toContain(words);
   });
 });
+
+describe("whether a device knows a vault", () => {
+  it("is asked without troubling anybody: not before it is registered, then yes", async () => {
+    const { stand, vault } = await unregistered();
+    stand.decide = () => {
+      throw new Error("nobody is to be asked");
+    };
+    expect(await stand.key.recognises(vault.vault, "lsp")).toBe(false);
+    stand.decide = () => "approve";
+    await stand.register(vault.vault);
+    stand.decide = () => {
+      throw new Error("nobody is to be asked");
+    };
+    expect(await stand.key.recognises(vault.vault, "lsp")).toBe(true);
+    expect(await stand.key.recognises(vault.vault, "second-trustee")).toBe(false);
+    expect(await stand.key.describe()).toEqual({
+      ...{ app: "Bitcoin Test", version: "2.4.6", fingerprint: "f5acc2fd" },
+    });
+  });
+
+  it("is a fault with words where the seal is not the device's", async () => {
+    const { stand, vault } = await unregistered();
+    await stand.register(vault.vault);
+    stand.journal.database.prepare("UPDATE device_registrations SET hmac = ?").run("01".repeat(32));
+    expect(await faultOf(stand.key.recognises(vault.vault, "lsp"))).toMatchObject({
+      fault: "registration-wrong",
+    });
+  });
+});

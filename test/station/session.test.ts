@@ -115,6 +115,7 @@ function at({ requests }: Desk): Station {
   return station({
     ...{ room: room.signer, requests },
     quote: async () => QUOTE,
+    enrol: null,
     log: () => undefined,
   });
 }

@@ -43,7 +43,7 @@ import {
 } from "./spend.ts";
 
 export interface SignerRoom {
-  readonly signer: Guard & Registers & Hears & { readonly knows: (vault: string) => boolean };
+  readonly signer: Guard & Registers & Hears & { readonly vault: Vaults["byId"] };
   readonly status: () => SignerStatus;
   readonly key: WatchedKey;
   readonly journal: Journal;
@@ -107,7 +107,7 @@ export async function openRoom(options: RoomOptions): Promise<SignerRoom> {
       ...signer,
       accountKey: key.accountKey,
       registerVault: vaults.register,
-      knows: (vault) => vaults.byId(vault) !== null,
+      vault: vaults.byId,
       tell: openNotices({ ...parts, network: "regtest" }).tell,
     },
     status: () => ({
