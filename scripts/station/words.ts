@@ -50,7 +50,10 @@ export function addStationVerbs(station: Command): void {
   );
   stationVerb(station.command("account"), "your account key of a label, to take part in a vault")
     .argument("<label>", "on a Ledger the account's number")
-    .action((label: string, options: Common) => run(options, (at) => account(at, label)));
+    .option("--show", "on the device, too, for you to compare and approve there")
+    .action((label: string, options: Common & { readonly show?: boolean }) =>
+      run(options, (at) => account(at, label, options.show === true)),
+    );
   stationVerb(station.command("prove"), "prove on the device that a vault's key is yours")
     .requiredOption("--vault <file>", "the vault document")
     .action((options: Common & { readonly vault: string }) =>
@@ -102,8 +105,16 @@ function init(options: Common): number {
   return 0;
 }
 
-async function account({ open, terminal, print }: At, label: string): Promise<number> {
-  const key = await open.room.accountKey(label);
+async function account(
+  { open, terminal, print }: At,
+  label: string,
+  onDevice: boolean,
+): Promise<number> {
+  const own = open.room.key;
+  if (onDevice && !isLedgerKey(own))
+    throw new InputError("show", "the key has no screen to show it");
+  const key =
+    onDevice && isLedgerKey(own) ? await own.showAccount(label) : await own.accountKey(label);
   if (print !== null) print({ key });
   else terminal.show([key]);
   return 0;
