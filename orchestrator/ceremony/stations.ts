@@ -134,6 +134,11 @@ export async function stationNamed(db: Db, name: string): Promise<StationRow | n
   return row ?? null;
 }
 
+export async function stationOfKey(db: Db, key: string): Promise<StationRow | null> {
+  const row = await db.selectFrom("stations").selectAll().where("key", "=", key).executeTakeFirst();
+  return row ?? null;
+}
+
 function stationId(key: string): string {
   return `s-${hex(taggedHash("ballast/station@1", fromHex(key)).subarray(0, 12))}`;
 }
