@@ -42,8 +42,13 @@ const participant = z.strictObject({
   name: name.refine((text) => text !== ORCHESTRATOR, { message: "is the orchestrator's own" }),
   role: z.enum(PARTS),
   /** The station's key, x-only. */
-  key: hash.refine((text) => ecc.isXOnlyPoint(fromHex(text)), { message: "is no key" }),
+  key: hash.refine(isStationKey, { message: "is no key" }),
 });
+
+/** An x-only point of the curve, in hex. */
+export function isStationKey(text: string): boolean {
+  return hash.safeParse(text).success && ecc.isXOnlyPoint(fromHex(text));
+}
 
 /** The ceremony document, format `ballast/ceremony@1`. */
 export const ceremonySchema = z.strictObject({

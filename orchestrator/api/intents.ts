@@ -18,10 +18,9 @@ import {
   type IntentRow,
   keepEvidence,
   objectionsOf,
-  type RaiseOutcome,
-  raise,
 } from "../spend/intents.ts";
 import { raiseMigration } from "../spend/migrate.ts";
+import { type RaiseOutcome, raise } from "../spend/raise.ts";
 import { cancel } from "../spend/reserve.ts";
 import { acceptUserPsbt } from "../spend/sign.ts";
 import type { PaymentPurpose } from "../spend/signers.ts";

@@ -181,23 +181,29 @@ export function noticesRole(parts: Omit<NoticeParts, "scripts" | "network">, sig
       .orderBy("sequence")
       .limit(SHOWN_MAX)
       .execute();
-    for (const row of rows) await tell(parts, signer, row);
+    for (const row of rows) {
+      // One that does not answer would let each of many wait for its silence.
+      if (!(await tell(parts, signer, row))) break;
+    }
     return "idle";
   }
 
   return { name: "notices", step };
 }
 
+/** False: the signer did not answer. */
 async function tell(
   { store, clock, log }: Pick<NoticeParts, "store" | "clock" | "log">,
   signer: Hears,
   row: Row<"notices">,
-): Promise<void> {
+): Promise<boolean> {
   const { sequence, vault, kind, text, signature } = row;
-  const outcome = await signer.tell({ text, signature }).catch((error: unknown) => ({
-    kind: "held" as const,
-    reasons: [error instanceof Error ? error.message : String(error)],
-  }));
+  let answered = true;
+  const outcome = await signer.tell({ text, signature }).catch((error: unknown) => {
+    answered = false;
+    const reasons = [error instanceof Error ? error.message : String(error)];
+    return { kind: "held" as const, reasons };
+  });
   const reasons = outcome.kind === "heard" ? [] : outcome.reasons;
   const waits = RETRY_MS_MIN << (row.attempts < 10n ? row.attempts : 10n);
   await store.db
@@ -214,4 +220,5 @@ async function tell(
   const say = { vault, notice: kind, reasons };
   if (outcome.kind === "heard") log.info(say, "notice told");
   else log.warn(say, `notice ${outcome.kind}`);
+  return answered;
 }

@@ -6,7 +6,6 @@ import {
   CeremonyError,
   encodeReason,
   holdsKey,
-  type Part,
   type Participant,
   type QuorumPart,
   readCeremony,
@@ -22,7 +21,7 @@ import { findIntent, type IntentRow } from "../spend/intents.ts";
 import { abandon } from "../spend/reserve.ts";
 import { needsCeremony, secondSigner, windowBlocks } from "../spend/signers.ts";
 import { begin, ceremoniesOf, findCeremony, type LoadedCeremony, note } from "./ceremonies.ts";
-import { stationNamed } from "./stations.ts";
+import { type Invited, participantsOf } from "./participants.ts";
 
 export interface CeremonyParts {
   readonly store: Store;
@@ -32,12 +31,7 @@ export interface CeremonyParts {
 
 export interface CeremonyWish {
   readonly intent: string;
-  readonly participants: readonly {
-    readonly name: string;
-    readonly role: Part;
-    /** Left out: that of the station of this name. */
-    readonly key?: string | undefined;
-  }[];
+  readonly participants: readonly Invited[];
   readonly quorum: { readonly approvals: readonly QuorumPart[] };
   readonly hours: number;
   readonly blocks: number;
@@ -72,7 +66,7 @@ export async function openCeremony(
 async function openOrFind(db: Db, wish: CeremonyWish, now: bigint): Promise<CeremonyOutcome> {
   const intent = await findIntent(db, wish.intent);
   if (intent === null) return refused("no-intent", ["there is no such intent"]);
-  const { participants, reasons } = await participantsOf(db, wish);
+  const { participants, reasons } = await participantsOf(db, wish.participants, intent.vault);
   if (reasons.length > 0) return refused("content", reasons);
   const live = (await ceremoniesOf(db, intent.id)).find(({ standing }) => isLive(standing.state));
   if (live !== undefined) {
@@ -165,26 +159,6 @@ function compose({ wish, participants, intent, height, now }: Composing): Compos
     if (error instanceof CeremonyError) return refused("content", error.reasons);
     throw error;
   }
-}
-
-/** Those who take part, each with a key: the registered station's, or the one that is given. */
-async function participantsOf(db: Db, wish: CeremonyWish) {
-  const reasons: string[] = [];
-  const participants: Participant[] = [];
-  for (const { name, role, key } of wish.participants) {
-    const station = await stationNamed(db, name);
-    if (station !== null && station.role !== role) {
-      reasons.push(`participants: the station ${name} is that of a ${station.role}`);
-    }
-    if (station !== null && key !== undefined && station.key !== key) {
-      reasons.push(`participants: the station ${name} has another key`);
-    }
-    if (station === null && key === undefined) {
-      reasons.push(`participants: there is no station ${name}, and no key is given`);
-    }
-    participants.push({ name, role, key: station?.key ?? key ?? "" });
-  }
-  return { participants, reasons };
 }
 
 const HOUR_MS = 3_600_000n;

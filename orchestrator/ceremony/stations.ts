@@ -3,8 +3,8 @@
  * events, and a token that opens its own few pages. The token is shown once; its hash is kept.
  */
 import { createHash, randomBytes } from "node:crypto";
-import * as ecc from "tiny-secp256k1";
 import { fromHex, hex, taggedHash } from "../../policies/bitcoin/hash.ts";
+import { isStationKey } from "../../policies/ceremony.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Db, Row, Store } from "../io/store.ts";
 
@@ -74,7 +74,7 @@ async function unfit(db: Db, { role, account, key }: StationWish): Promise<reado
       ? undefined
       : await db.selectFrom("accounts").select("id").where("id", "=", account).executeTakeFirst();
   return [
-    ...(ecc.isXOnlyPoint(fromHex(key)) ? [] : ["key: is no x-only key"]),
+    ...(isStationKey(key) ? [] : ["key: is no x-only key"]),
     ...((role === "user") === (account !== undefined)
       ? []
       : ["account: a user's station has one, and no other"]),
@@ -131,6 +131,11 @@ export async function stationNamed(db: Db, name: string): Promise<StationRow | n
     .selectAll()
     .where("name", "=", name)
     .executeTakeFirst();
+  return row ?? null;
+}
+
+export async function stationOfKey(db: Db, key: string): Promise<StationRow | null> {
+  const row = await db.selectFrom("stations").selectAll().where("key", "=", key).executeTakeFirst();
   return row ?? null;
 }
 

@@ -5,7 +5,8 @@ import { readVault } from "../../policies/vault.ts";
 import { currentVault, vaultsOf } from "../accounts/vaults.ts";
 import type { Db } from "../io/store.ts";
 import { heldIn } from "./coins.ts";
-import { type IntentRow, keepIntent, type RaiseOutcome, type RaiseParts } from "./intents.ts";
+import type { IntentRow } from "./intents.ts";
+import { keepIntent, type RaiseOutcome, type RaiseParts } from "./raise.ts";
 
 export interface MigrationRequest {
   readonly account: string;

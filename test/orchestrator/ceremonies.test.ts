@@ -12,6 +12,8 @@ import {
   CEREMONY_WINDOW_BLOCKS,
   LOCKTIME_WINDOW_BLOCKS,
 } from "../../orchestrator/spend/signers.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
+import { possessionKey } from "../../policies/possession.ts";
 import { verifyTranscript } from "../../policies/transcript.ts";
 import { holder } from "./holders.ts";
 import {
@@ -27,6 +29,7 @@ import {
   openStage,
   recovery,
   type Stage,
+  stationKey,
   verify,
   wishFor,
 } from "./stage.ts";
@@ -493,6 +496,34 @@ describe("a ceremony cannot be opened", () => {
     const outcome = await refusal(bend as Parameters<typeof wishFor>[1]);
     expect(outcome).toMatchObject({ kind: "refused", code: "content" });
     expect(outcome.kind === "refused" && outcome.reasons.join()).toContain(words);
+  });
+
+  it("with the key of another's station, or with a key of the vault", async () => {
+    const stage = await openStage();
+    await company(stage);
+    const intent = await recovery(stage);
+    const { holders } = stage.ann.vault.vault;
+    const keyed = (key: string) =>
+      openCeremony(
+        stage.parts,
+        wishFor(intent, {
+          participants: [
+            { name: "cora", role: "trustee" },
+            { name: "eve", role: "witness", key },
+          ],
+          quorum: { approvals: ["trustee"] },
+        }),
+      );
+    const account = holders[0]?.key;
+    if (account === undefined) throw new Error("a vault without holders");
+    for (const key of [
+      stationKey("bob"),
+      hex(account.publicKey.slice(1)),
+      hex(possessionKey(account).xOnly),
+    ]) {
+      expect(await keyed(key)).toMatchObject({ kind: "refused", code: "content" });
+    }
+    expect(await keyed(stationKey("eve"))).toMatchObject({ kind: "done" });
   });
 
   it("with a deadline at the end of the window it can", async () => {

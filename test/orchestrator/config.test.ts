@@ -50,6 +50,7 @@ describe("the configuration", () => {
       confirmations: 3,
       roles: ROLE_NAMES,
       fees: { sat_per_vbyte_min: 1_500n, sat_per_vbyte_max: 200_000n, target_blocks: 6 },
+      ceremonies: { hours: 72, reminders_bps: [5_000, 7_500, 9_000] },
     });
   });
 
@@ -61,6 +62,9 @@ describe("the configuration", () => {
     ["an unknown role", `${GOOD}roles: [deposits, mint]\n`, "roles"],
     ["fees upside down", GOOD.replace("1.5", "300"), "fees: sat_per_vbyte_min is above"],
     ["a rate with four decimals", GOOD.replace("1.5", "1.5001"), "three decimals"],
+    ["reminders that do not ascend", `${GOOD}ceremonies: { reminders_bps: [9, 5] }\n`, "ascend"],
+    ["a reminder at the deadline", `${GOOD}ceremonies: { reminders_bps: [10000] }\n`, "reminders"],
+    ["a ceremony of no time", `${GOOD}ceremonies: { hours: 0 }\n`, "hours"],
     ["no document", "", "document"],
   ])("refuses %s", (_, text, words) => {
     expect(faultOf(text)).toContain(words);

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import Sqlite from "better-sqlite3";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { migrations } from "../../orchestrator/io/migrations.ts";
 import { openStore, type Store, StoreError } from "../../orchestrator/io/store.ts";
 import { temporaryFolder } from "../support/node.ts";
 
@@ -98,6 +99,32 @@ describe("a database file", () => {
     const after = new Sqlite(path);
     expect(after.pragma("user_version", { simple: true })).toBe(99);
     after.close();
+  });
+
+  it("of the first version is brought forward, with all that it holds", async () => {
+    const path = join(folder(), "first.sqlite");
+    const raw = new Sqlite(path);
+    raw.exec(migrations[0] ?? "");
+    raw.exec(`
+      insert into meta values ('network', 'regtest');
+      insert into accounts values ('a', 'ann', 'u', 't', 'l', 'open', '{}', '{"user":"00"}', 1);
+      insert into vaults values ('v', 'a', '{}');
+      insert into intents values ('i', 'a', 'v', 'w-1', '{}', 'built', 1, 1, 1, null, null, null,
+        5, null, null, '[]', '[]', 0, 0, null, 0, 0, 1);
+    `);
+    raw.pragma("application_id = 0x426c7374");
+    raw.pragma("user_version = 1");
+    raw.close();
+    const store = openStore({ path, network: "regtest" });
+    const { db } = store;
+    expect(await db.selectFrom("vaults").selectAll().execute()).toEqual([
+      { id: "v", account: "a", document: "{}", proofs: '{"user":"00"}', number: 0n },
+    ]);
+    expect(await db.selectFrom("intents").selectAll().execute()).toMatchObject([
+      { id: "i", purpose: "withdrawal", evidence: null, state: "built" },
+    ]);
+    await store.close();
+    expect(reopen(path)).toBe("opened");
   });
 
   it("of another network or another program is refused", async () => {

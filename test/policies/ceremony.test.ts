@@ -1,4 +1,5 @@
 /** Ceremonies: the documents read strictly, every act on both sides of what allows it, and transcripts bent. */
+import fc from "fast-check";
 import * as ecc from "tiny-secp256k1";
 import { describe, expect, it } from "vitest";
 import { fromHex, hex, sha256 } from "../../policies/bitcoin/hash.ts";
@@ -444,6 +445,38 @@ describe("a transcript", () => {
     ["a witness besides", [...ATTESTING, "dan"], []],
   ])("attested by %s", (_, attesting, places) => {
     expect(placesOf(transcript(WHOLE, attesting))).toEqual(places);
+  });
+
+  /** Every place that holds a text or a number. */
+  function leaves(value: unknown, path: readonly (string | number)[] = []): (string | number)[][] {
+    if (typeof value !== "object" || value === null) return [[...path]];
+    return Object.entries(value).flatMap(([key, item]) =>
+      leaves(item, [...path, Array.isArray(value) ? Number(key) : key]),
+    );
+  }
+
+  it("is at fault wherever a value is another, and never throws", () => {
+    const places = leaves(whole);
+    const other = fc.oneof(fc.string(), fc.integer(), fc.constant(null), fc.constant("__proto__"));
+    const flip = (text: string, at: number) => {
+      const i = at % Math.max(1, text.length);
+      return text.slice(0, i) + (text[i] === "0" ? "1" : "0") + text.slice(i + 1);
+    };
+    fc.assert(
+      fc.property(fc.nat(), fc.nat(), fc.boolean(), other, (place, at, small, value) => {
+        const copy = structuredClone(whole) as unknown;
+        const path = places[place % places.length] ?? [];
+        // biome-ignore lint/suspicious/noExplicitAny: walks to a place in a document
+        const parent = path.slice(0, -1).reduce<any>((node, key) => node[key], copy);
+        const last = path.at(-1) ?? "";
+        const before: unknown = parent[last];
+        const bend = small && typeof before === "string" ? flip(before, at) : value;
+        fc.pre(bend !== before);
+        parent[last] = bend;
+        expect(verifyTranscript(copy, "whole").kind).toBe("faulty");
+      }),
+      { numRuns: 1_000 },
+    );
   });
 
   it("shows a foreign attestation", () => {
