@@ -43,7 +43,7 @@ function linesOf(sight: Sight, { deadline, device }: Around): readonly string[] 
     "",
     ...sight.payees.flatMap(payee),
     ...(sight.payees.length === 0 ? ["  Nobody outside the vault is paid."] : []),
-    ...sight.change.map(change),
+    ...sight.change.map((part) => change(part, vault?.id ?? null)),
     `  Fee      ${btc(fee.sats)}${dollars(fee.cents)}, ${rate(fee.rate)}`,
     `  From     ${vault === null ? "a vault that this station does not know" : `"${vault.name}", ${sight.inputs.count} ${sight.inputs.count === 1 ? "coin" : "coins"}, ${btc(sight.inputs.sats)}`}`,
     `  For      "${reference}" (so they say)`,
@@ -85,8 +85,10 @@ function payee({ address, shownOnDevice, sats, cents, whose }: Payee): readonly 
   ];
 }
 
-function change({ sats, branch, index }: Change): string {
-  return `  Returns  ${btc(sats)} to the same vault, at ${branch}/${index}`;
+/** Of several vaults that are spent at once each is named: it may be another's coin that comes here. */
+function change({ sats, vault, branch, index }: Change, spent: string | null): string {
+  const where = vault === spent ? "the same vault" : `vault ${vault}`;
+  return `  Returns  ${btc(sats)} to ${where}, at ${branch}/${index}`;
 }
 
 function verdict({ verdict: said, violations, rules }: Sight): readonly string[] {
