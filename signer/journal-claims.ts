@@ -133,14 +133,27 @@ export function claimWriter(db: Database.Database): (claim: NewClaim) => void {
 
 /**
  * Takes back one transaction of an intent, of which no signature exists: its charges and places, and
- * what no other transaction of the intent holds. What is remembered of accounts stays, for that only
- * moves forward. Inside a transaction of the caller's.
+ * what no other transaction of the intent holds. A bump was charged only what it takes more, so it
+ * takes over the charges of what it replaces (invariant 4). What is remembered of accounts stays, for
+ * that only moves forward. Inside a transaction of the caller's.
  */
 export function claimEraser(
   db: Database.Database,
 ): (claim: Pick<ClaimContent, "intent" | "txid">) => void {
   const ofClaim = ["claims", "charges", "places"].map((table) =>
     db.prepare<[string, string]>(`DELETE FROM ${table} WHERE intent = ? AND txid = ?`),
+  );
+  const inherit = db.prepare<[string, string]>(
+    `INSERT INTO charges
+     SELECT charges.account, later.intent, later.txid, charges.sats, later.at, later.height
+     FROM claims AS gone
+     JOIN charges ON charges.intent = gone.intent AND charges.txid = gone.txid
+     JOIN claims AS later ON later.rowid = (
+       SELECT rowid FROM claims WHERE intent = gone.intent AND (at, rowid) > (gone.at, gone.rowid)
+       ORDER BY at, rowid LIMIT 1
+     )
+     WHERE gone.intent = ? AND gone.txid = ?
+     ON CONFLICT (account, intent, txid) DO UPDATE SET sats = sats + excluded.sats`,
   );
   const outpoints = db.prepare<[string, string]>(
     `DELETE FROM outpoints WHERE intent = ? AND outpoint NOT IN (
@@ -154,6 +167,7 @@ export function claimEraser(
     db.prepare<[string]>(`DELETE FROM ${table} WHERE intent = ?`),
   );
   return ({ intent, txid }) => {
+    inherit.run(intent, txid);
     for (const statement of ofClaim) statement.run(intent, txid);
     outpoints.run(intent, intent);
     if ((others.get(intent)?.n ?? 0n) > 0n) return;

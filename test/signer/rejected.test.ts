@@ -17,7 +17,7 @@ import {
   type SignerRoom,
   signedBytes,
 } from "../support/signer-room.ts";
-import { honest, recipient, type Spend } from "../support/spend.ts";
+import { honest, POLICY, recipient, type Spend } from "../support/spend.ts";
 
 const curve = openCurvePool(2);
 let folder = "";
@@ -149,6 +149,76 @@ describe("a spend that is rejected on the device", () => {
     const { intent, txid, policy } = { ...spend.case.facts, intent: spend.intent.id, policy: "" };
     expect(room.journal.free({ intent, txid, policy })).toBe(false);
     expect(bound()).toMatchObject({ claims: 1, outpoints: 1, signatures: 1 });
+  });
+});
+
+describe("a bump of a spend that still waits on the device", () => {
+  const coins = [{ branch: RECEIVE, index: 3, sats: 3_000_000n }] as const;
+  const paying = (feeSats: bigint) => honest({ coins, change: 1_000_000n - feeSats, feeSats });
+  const [first, bump] = [paying(1_000n), paying(2_000n)];
+  /** Transactions that the person rejects when the device is at last answered. */
+  let rejects: ReadonlySet<string> = new Set();
+  let answer = () => {};
+
+  /** Asks for both while the device waits, then lets the person answer. */
+  async function bothAsked(rejected: readonly Spend[]) {
+    await room.close();
+    device = new Promise((resolve) => {
+      answer = resolve;
+    });
+    rejects = new Set(rejected.map(({ case: { facts } }) => facts.txid));
+    room = await openRoom({
+      ...{ folder, curve, policy: { ...POLICY, fees: { ...POLICY.fees, bumps: 1 } } },
+      bend: (parts) => ({
+        ...parts,
+        key: {
+          ...parts.key,
+          sign: async (approval) => {
+            await device;
+            if (rejects.has(approval.txid)) throw new KeyError("rejected", "by the person");
+            return await parts.key.sign(approval);
+          },
+        },
+      }),
+    });
+    room.chain.show(first);
+    const asked: Promise<unknown>[] = [];
+    for (const [i, spend] of [first, bump].entries()) {
+      asked.push(room.signer.sign(requestOf(spend)).catch((error: unknown) => error));
+      while (room.journal.counts().claims <= i) await new Promise(setImmediate);
+    }
+    answer();
+    return await Promise.all(asked);
+  }
+
+  function charged(): bigint {
+    const row = room.journal.database
+      .prepare<[], { sats: bigint }>(
+        "SELECT coalesce(sum(sats), 0) AS sats FROM charges WHERE account = 'purpose withdrawal'",
+      )
+      .get();
+    return row?.sats ?? 0n;
+  }
+
+  it("is charged whole though the first was rejected: it leaves with all of the payment", async () => {
+    const [rejected, signed] = await bothAsked([first]);
+    expect(rejected).toMatchObject({ code: "rejected" });
+    expect(signed).toMatchObject({ kind: "signed" });
+    expect(charged()).toBe(2_002_000n);
+    expect(bound()).toMatchObject({ outpoints: 1, signatures: 1 });
+  });
+
+  it("rejected itself, leaves to the first its coins and its charge", async () => {
+    const [signed, rejected] = await bothAsked([bump]);
+    expect(rejected).toMatchObject({ code: "rejected" });
+    expect(signed).toMatchObject({ kind: "signed" });
+    expect(charged()).toBe(2_001_000n);
+    expect(bound()).toMatchObject({ claims: 1, outpoints: 1, signatures: 1 });
+  });
+
+  it("rejected like the first, leaves nothing behind", async () => {
+    await bothAsked([first, bump]);
+    expect(bound()).toEqual(NOTHING);
   });
 });
 
