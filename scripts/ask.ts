@@ -7,15 +7,16 @@ export interface ApiOptions {
   readonly token: string;
 }
 
-export type Ask = <Answer>(path: string, body?: unknown) => Promise<Answer>;
+/** GET, or POST where there is a body, unless a method is named. */
+export type Ask = <Answer>(path: string, body?: unknown, method?: "DELETE") => Promise<Answer>;
 
 /** Whatever the API says no to, and whatever is no answer, ends the command with its words. */
 export function openAsk({ api, token: file }: ApiOptions): Ask {
   const token = readTextFile("token", file).trim();
   if (!URL.canParse(api)) throw new InputError("api", `--api ${api} is no URL`);
-  return async <Answer>(path: string, body?: unknown) => {
+  return async <Answer>(path: string, body?: unknown, method?: "DELETE") => {
     const response = await fetch(new URL(path, api), {
-      method: body === undefined ? "GET" : "POST",
+      method: method ?? (body === undefined ? "GET" : "POST"),
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     }).catch((error: unknown) => {

@@ -8,6 +8,7 @@ import { addJournal } from "./journal.ts";
 import { addPolicy } from "./policy.ts";
 import { addRules } from "./rules.ts";
 import { addStation } from "./station.ts";
+import { addStations } from "./stations.ts";
 import { addVault } from "./vault.ts";
 
 const program = new Command("ballast")
@@ -25,6 +26,7 @@ addJournal(program);
 addPolicy(program);
 addRules(program);
 addStation(program);
+addStations(program);
 addVault(program);
 
 await program.parseAsync();

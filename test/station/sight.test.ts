@@ -240,6 +240,7 @@ describe.each(PAINT)("words of others that hold %j", (paint) => {
       approve: async () => Promise.reject(fault),
       decline: async () => undefined,
       attest: async () => [`c${paint}`],
+      enrol: async () => false,
       hear: async () => ({ heard: 1, refused: [`r${paint}`] }),
     });
     for (const fault of [
