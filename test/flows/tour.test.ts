@@ -59,11 +59,13 @@ describeReal(parts, "scripts/start", () => {
     rmSync(data, { recursive: true, force: true });
   });
 
-  it("plays the tour after SIGKILL in the middle of it, and pays once", async () => {
-    const first = start(["--exit", "--json", "--data", data]);
-    await lineOf(first.child, "the user's signer judges");
-    first.child.kill("SIGKILL");
-    await first.ended;
+  it("plays the tour after SIGKILL in the middle of both spends, and pays each once", async () => {
+    for (const moment of ["the user's signer judges", "a ceremony is open"]) {
+      const run = start(["--exit", "--json", "--data", data]);
+      await lineOf(run.child, moment);
+      run.child.kill("SIGKILL");
+      await run.ended;
+    }
 
     const { code, stdout, stderr } = await start(["--exit", "--json", "--data", data]).ended;
     expect(stderr).toContain("stopping bitcoind");
@@ -71,7 +73,10 @@ describeReal(parts, "scripts/start", () => {
     const tour = JSON.parse(stdout) as Tour;
     expect(tour.withdrawal).toMatchObject({ sats: "400000", confirmed: true });
     expect(tour.custody).toMatch(/^HSM-sealed, software-signed (by the module|in JavaScript)$/);
-    expect(tour.signers.map(({ role }) => role)).toEqual(["user", "lsp"]);
+    expect(tour.signers.map(({ role }) => role)).toEqual(["user", "lsp", "trustee"]);
+    expect(tour.recovery).toMatchObject({ sats: "250000", confirmed: true, attested: ["trustee"] });
+    // The person read it on the device, as test networks are written there.
+    expect(tour.recovery.screens.join("")).toContain("0.0025 TEST");
 
     // The chain itself is asked: one payout, in the block that the tour names.
     const chain = await startRegtest({ dataDir: join(data, "node") });
@@ -86,6 +91,12 @@ describeReal(parts, "scripts/start", () => {
         { wallet: "miner" },
       );
       expect(received.map((payment) => payment.txid)).toEqual([txid]);
+      const recovered = await rpc.call<readonly { txid: string }[]>(
+        "listtransactions",
+        ["tour-recovery", 100],
+        { wallet: "miner" },
+      );
+      expect(recovered.map((payment) => payment.txid)).toEqual([tour.recovery.txid]);
       const hash = await rpc.call<string>("getblockhash", [height]);
       const block = await rpc.call<{ tx: readonly string[] }>("getblock", [hash]);
       expect(block.tx).toContain(txid);
@@ -94,7 +105,7 @@ describeReal(parts, "scripts/start", () => {
       rpc.close();
       await chain.stop();
     }
-  }, 180_000);
+  }, 300_000);
 
   it("started again it resumes, tells the same tour and stops on SIGINT", async () => {
     const again = start(["--data", data]);
@@ -102,7 +113,7 @@ describeReal(parts, "scripts/start", () => {
     again.child.kill("SIGINT");
     const { code, stdout, stderr } = await again.ended;
     expect(code).toBe(0);
-    expect(stdout).toContain("A first spend, start to end");
+    expect(stdout).toContain("A first spend, and one without the LSP, start to end");
     expect(stderr).toMatch(
       /stopping the orchestrator[\s\S]*stopping the LSP's signer[\s\S]*stopping bitcoind/,
     );
