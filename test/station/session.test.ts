@@ -11,7 +11,13 @@ import { price } from "../../policies/money.ts";
 import { RECEIVE } from "../../policies/vault.ts";
 import { openCurvePool } from "../../signer/curve.ts";
 import { KeyError } from "../../signer/key-error.ts";
-import type { Requests, SaidWords, StationRequest } from "../../signer/station/requests.ts";
+import {
+  type CeremonyPlace,
+  type Requests,
+  type SaidWords,
+  StationError,
+  type StationRequest,
+} from "../../signer/station/requests.ts";
 import { goThrough, handle, type Person } from "../../signer/station/session.ts";
 import { type Station, station } from "../../signer/station/station.ts";
 import {
@@ -242,5 +248,44 @@ describe("a request that changes after it was shown", () => {
       code: "changed",
     });
     expect(room.key.signed()).toBe(0);
+  });
+
+  it("is not signed where the ceremony is about another transaction", async () => {
+    const spend = withdrawal();
+    const { spendHash } = spend.case.facts;
+    const other = { spend: { hash: "5a".repeat(32) } } as CeremonyPlace["document"];
+    const ceremony = { id: "00", document: other, sequence: 1, head: "00" };
+    const sitting = at(desk([]));
+    await sitting.meet(waiting(spend));
+    const fault = await faultOf(sitting.approve({ ...waiting(spend), ceremony }, spendHash));
+    expect(fault).toMatchObject({ name: "StationError", code: "changed" });
+    expect(room.key.signed()).toBe(0);
+  });
+});
+
+describe("an orchestrator that is in the way", () => {
+  const away = async () => Promise.reject(new StationError("unreachable", "nobody answers"));
+
+  it("after the signature: it is told so, and asked again the same is handed over", async () => {
+    const board = desk([waiting(withdrawal())]);
+    const gone = { ...board, requests: { ...board.requests, signed: away } };
+    const first = person("sign");
+    const parts = { person: first, device: false };
+    expect(await goThrough({ ...parts, station: at(gone) })).toMatchObject([{ kind: "left" }]);
+    expect(first.seen.at(-1)).toBe(
+      "Not done: it is signed here, and not handed over yet: nobody answers",
+    );
+    const again = { person: person("sign"), device: false, station: at(board) };
+    expect(await goThrough(again)).toMatchObject([{ kind: "signed" }]);
+    expect([board.signed.length, room.journal.counts().claims]).toEqual([1, 1]);
+  });
+
+  it("with a transcript that is not attested: what waits is shown all the same", async () => {
+    const board = desk([waiting(withdrawal())]);
+    const bad = { ...board, requests: { ...board.requests, attest: away } };
+    const reader = person("sign");
+    const parts = { station: at(bad), person: reader, device: false };
+    expect(await goThrough(parts)).toMatchObject([{ kind: "signed" }]);
+    expect(reader.seen).toContain("No transcript was attested: nobody answers");
   });
 });
