@@ -1,6 +1,7 @@
 /** The station's own look at the price: beside whatever the request says, for a person to compare. */
 import { z } from "zod";
 import { price } from "../../policies/money.ts";
+import { boundedText } from "./bounded-text.ts";
 import type { Quote } from "./sight.ts";
 
 export const priceSourceSchema = z.strictObject({
@@ -20,8 +21,8 @@ const DOLLARS = /^([1-9][0-9]{0,9})(?:\.([0-9]{1,10}))?$/;
 export async function askPrice({ url, field }: PriceSource): Promise<Quote | null> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(WAIT_MS), redirect: "error" });
-    const text = await response.text();
-    if (!response.ok || text.length > ANSWER_BYTES_MAX) return null;
+    const text = await boundedText(response, ANSWER_BYTES_MAX);
+    if (!response.ok || text === null) return null;
     const [, whole, fraction = ""] = DOLLARS.exec(at(text, field) ?? "") ?? [];
     if (whole === undefined) return null;
     // Parts of a cent are cut off: the figure is for people.

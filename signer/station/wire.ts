@@ -1,6 +1,7 @@
 /** One question to the orchestrator, over HTTP, bounded in time and size. */
 import { z } from "zod";
 import { PSBT_BYTES_MAX } from "../../policies/bitcoin/psbt.ts";
+import { boundedText } from "./bounded-text.ts";
 import { StationError } from "./requests.ts";
 
 export interface Wire {
@@ -27,7 +28,7 @@ export async function askOrchestrator(
   body: unknown,
 ): Promise<unknown> {
   let response: Response;
-  let text: string;
+  let text: string | null;
   try {
     response = await fetch(`${url}${path}`, {
       method: body === undefined ? "GET" : "POST",
@@ -36,12 +37,12 @@ export async function askOrchestrator(
       signal: AbortSignal.timeout(WAIT_MS),
       redirect: "error",
     });
-    text = await response.text();
+    text = await boundedText(response, ANSWER_BYTES_MAX);
   } catch (error) {
     const detail = `the orchestrator at ${url} does not answer; nothing is lost, ask again later`;
     throw new StationError("unreachable", detail, { cause: error });
   }
-  const answer = text.length > ANSWER_BYTES_MAX ? null : json(text);
+  const answer = text === null ? null : json(text);
   if (response.ok && answer !== null) return answer;
   const { data } = problemSchema.safeParse(answer);
   const said = [...new Set([data?.detail ?? "", ...(data?.reasons ?? [])])].filter(Boolean);
