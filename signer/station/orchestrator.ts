@@ -1,17 +1,22 @@
 /** Requests over HTTP: the orchestrator is asked, with the token that its operator gave this station. */
 import { base64 } from "@scure/base";
 import { z } from "zod";
+import { readPsbt } from "../../policies/bitcoin/psbt.ts";
+import { shown, txidOf } from "../../policies/bitcoin/transaction.ts";
 import {
   type Act,
   attestLine,
   CeremonyError,
   encodeReason,
   eventLine,
+  instant,
   psbtHash,
   REASON_CHARACTERS_MAX,
   readCeremony,
 } from "../../policies/ceremony.ts";
 import { LINE_BYTES_MAX } from "../../policies/evidence/line.ts";
+import { spendHash } from "../../policies/facts.ts";
+import { readIntent } from "../../policies/intent.ts";
 import { verifyTranscript } from "../../policies/transcript.ts";
 import type { VaultRegistration, Words } from "../signer.ts";
 import type { Identity } from "./identity.ts";
@@ -32,6 +37,9 @@ export interface HttpRequestsOptions extends Wire {
 /** So often an event is written anew because somebody else spoke first. */
 const TRIES_MAX = 8;
 
+/** A hundred thousand words of users; more are no list but an attack. */
+const PAGES_MAX = 1_000;
+
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** What we use of an answer; more may stand in it. */
@@ -50,7 +58,7 @@ const listSchema = z.object({
             head: z.object({ sequence: z.int().min(-1), hash }),
           })
           .nullable(),
-        deadline: z.object({ height: z.int(), time: z.string().max(40).nullable() }),
+        deadline: z.object({ height: z.int(), time: instant.nullable() }),
       }),
     )
     .max(20),
@@ -147,6 +155,10 @@ export function httpRequests(options: HttpRequestsOptions): Requests {
           );
         }
         const { ceremony, standing } = finding.facts;
+        // A word over the end of what goes on would stand before things that nobody has seen.
+        if (!standing.closed) {
+          throw new StationError("refused", `the transcript of ${ceremony.id} has not ended`);
+        }
         const by = nameIn(ceremony.document, identity);
         const end = { by, sequence: standing.sequence - 1, head: standing.head };
         const of = { network: ceremony.document.network, ceremony: ceremony.id };
@@ -159,7 +171,8 @@ export function httpRequests(options: HttpRequestsOptions): Requests {
     },
     notices: async () => {
       const said: SaidWords[] = [];
-      for (let after = 0; ; ) {
+      let after = 0;
+      for (let pages = 0; pages < PAGES_MAX; pages += 1) {
         const answer = noticesSchema.safeParse(await ask(`/v1/station/notices?after=${after}`));
         if (!answer.success) {
           throw new StationError("malformed", "the orchestrator's notices cannot be read");
@@ -170,6 +183,7 @@ export function httpRequests(options: HttpRequestsOptions): Requests {
         after = last;
         said.push(...answer.data.notices.map(wordsFrom));
       }
+      throw new StationError("malformed", "the orchestrator's notices have no end");
     },
     say: async (words: Words) => {
       await ask("/v1/station/notices", words);
@@ -192,8 +206,28 @@ function requestFrom({ id, intent, psbt, evidence, vaults, ceremony, deadline }:
   return {
     ...request,
     deadline: `block ${deadline.height}${until}`,
-    ceremony: ceremony && placeOf(ceremony),
+    ceremony: ceremony && placeIn(ceremony, request),
   };
+}
+
+/**
+ * The ceremony is about this very spend: what the person says to one would be heard in another else,
+ * and their no to an evil request would end an honest one.
+ */
+function placeIn(
+  listed: NonNullable<Listed["ceremony"]>,
+  { id, request }: StationRequest,
+): CeremonyPlace {
+  const place = placeOf(listed);
+  const { intent, network, spend } = place.document;
+  const psbt = readPsbt(request.psbt);
+  const same =
+    intent === id &&
+    network === readIntent(request.intent).network &&
+    spend.hash === spendHash(psbt) &&
+    spend.txid === shown(txidOf(psbt.tx));
+  if (same) return place;
+  throw new StationError("malformed", `ceremony ${place.id} is about another spend than ${id}`);
 }
 
 function placeOf({ document, head }: NonNullable<Listed["ceremony"]>): CeremonyPlace {
