@@ -23,10 +23,10 @@ export function openTerminal(out: NodeJS.WritableStream = process.stdout): Termi
   });
   return {
     show: (told) => {
-      out.write(`${told.join("\n")}\n`);
+      out.write(`${told.map(plain).join("\n")}\n`);
     },
     ask: async (question) => {
-      out.write(question);
+      out.write(plain(question));
       const known = early.shift();
       if (known !== undefined || ended) return known ?? "";
       return await new Promise<string>((resolve) => {
@@ -37,4 +37,17 @@ export function openTerminal(out: NodeJS.WritableStream = process.stdout): Termi
       lines.close();
     },
   };
+}
+
+/** The two colours in which codes for an air-gapped device are painted; see signer/airgap/qr.ts. */
+const PAINT = "\\u001b\\[(?:0|38;5;16;48;5;231)m";
+const PAINT_OR_CONTROL = new RegExp(`${PAINT}|[\\p{C}\\p{Zl}\\p{Zp}]`, "gu");
+
+/**
+ * A line as text and nothing else. Much of what a person is shown quotes others: orchestrators,
+ * devices, requests. One of them that moves the cursor or turns the text around would write over the
+ * amounts that the person agrees to (attacks.md 121).
+ */
+export function plain(line: string): string {
+  return line.replace(PAINT_OR_CONTROL, (found) => (found.startsWith("\u001b[") ? found : "?"));
 }

@@ -10,7 +10,7 @@ import { readStationConfig, type StationConfig } from "../../signer/station/conf
 import { type OpenStation, openStation } from "../../signer/station/open.ts";
 import { StationError } from "../../signer/station/requests.ts";
 import { InputError, withInput } from "../input.ts";
-import { openTerminal, type Terminal } from "../terminal.ts";
+import { openTerminal, plain, type Terminal } from "../terminal.ts";
 
 export interface Common {
   readonly config: string;
@@ -68,7 +68,8 @@ export function stationConfig({ config: file, key }: Common): StationConfig {
 
 /** Alarms are for the person, too; the rest of the log is in the journal. */
 function quiet(event: string, fields: Readonly<Record<string, unknown>>): void {
-  if (event.startsWith("ALARM")) process.stderr.write(`${event} ${JSON.stringify(fields)}\n`);
+  if (event.startsWith("ALARM"))
+    process.stderr.write(`${plain(`${event} ${JSON.stringify(fields)}`)}\n`);
 }
 
 const WORLD = [KeyError, StationError, JournalError, ConfigError, BitcoindError, CurveError];
@@ -78,6 +79,6 @@ function inTheWay(error: unknown, json: boolean): number {
   if (!known || !(error instanceof Error)) throw error;
   const code = "code" in error ? String(error.code) : "config";
   if (json) console.log(JSON.stringify({ error: { code, detail: error.message } }));
-  else process.stderr.write(`ballast: ${error.message}\n`);
+  else process.stderr.write(`${plain(`ballast: ${error.message}`)}\n`);
   return code === "rejected" ? 3 : 4;
 }
