@@ -118,7 +118,13 @@ function incoherent(document: CeremonyDocument): readonly string[] {
   ];
 }
 
-const encoded = z.string().min(1).max(600).refine(isEncoded, { message: "is not encoded" });
+/** Most characters that a reason takes inside a line. */
+const ENCODED_CHARACTERS_MAX = 600;
+const encoded = z
+  .string()
+  .min(1)
+  .max(ENCODED_CHARACTERS_MAX)
+  .refine(isEncoded, { message: "is not encoded" });
 
 /** What each act says besides who does it, the fields in their order. */
 const forms = {
@@ -221,6 +227,18 @@ export function attestLine(
 
 /** Most that a person writes as a reason. */
 export const REASON_CHARACTERS_MAX = 200;
+
+/** As many of a person's words as a line takes, whole signs only: their no is heard in any script. */
+export function fittingReason(words: string): string {
+  let reason = "";
+  for (const sign of words.normalize("NFC").replace(/\p{Cs}/gu, "?")) {
+    const more = reason + sign;
+    if (more.length > REASON_CHARACTERS_MAX) break;
+    if (encodeReason(more).length > ENCODED_CHARACTERS_MAX) break;
+    reason = more;
+  }
+  return reason;
+}
 
 /** A person's words inside a line, which has no blanks: percent-encoded, one text one writing. */
 export function encodeReason(words: string): string {

@@ -9,9 +9,9 @@ import {
   CeremonyError,
   encodeReason,
   eventLine,
+  fittingReason,
   instant,
   psbtHash,
-  REASON_CHARACTERS_MAX,
   readCeremony,
 } from "../../policies/ceremony.ts";
 import { LINE_BYTES_MAX } from "../../policies/evidence/line.ts";
@@ -138,7 +138,7 @@ export function httpRequests(options: HttpRequestsOptions): Requests {
           ask(`/v1/station/requests/${request.id}/signed`, { psbt: base64.encode(psbt), event }),
       ),
     decline: (request, words) => {
-      const reason = words.normalize("NFC").slice(0, REASON_CHARACTERS_MAX);
+      const reason = fittingReason(words);
       return speak(request, { do: "decline", detail: { reason: encodeReason(reason) } }, (event) =>
         ask(`/v1/station/requests/${request.id}/declined`, { reason, event }),
       );

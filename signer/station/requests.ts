@@ -5,7 +5,14 @@
 import type { CeremonyDocument } from "../../policies/ceremony.ts";
 import type { SignRequest, VaultRegistration, Words } from "../signer.ts";
 
-export type StationErrorCode = "unreachable" | "refused" | "malformed" | "changed" | "unknown";
+export type StationErrorCode =
+  | "unreachable"
+  | "refused"
+  | "malformed"
+  | "changed"
+  | "unknown"
+  /** There is a signature, and nobody has it yet. */
+  | "not-handed-over";
 
 /** The orchestrator, or a file, is in the way; in plain words. */
 export class StationError extends Error {

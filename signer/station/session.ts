@@ -22,7 +22,7 @@ export interface SessionParts {
 export type Handled =
   | { readonly kind: "signed"; readonly id: string }
   | { readonly kind: "declined"; readonly id: string; readonly reason: string }
-  /** Nothing was signed, and it may be asked again. */
+  /** Nothing was signed, or nothing handed over, and it may be asked again. */
   | { readonly kind: "left"; readonly id: string; readonly why: string };
 
 /** Goes once through all that waits. */
@@ -69,6 +69,10 @@ export async function handle(parts: SessionParts, request: StationRequest): Prom
         return { kind: "declined", id: request.id, reason: error.message };
       }
       return left(error.message);
+    }
+    if (error instanceof StationError && error.code === "not-handed-over") {
+      person.show([`Signed, but not handed over: ${error.message}`]);
+      return { kind: "left", id: request.id, why: error.message };
     }
     if (error instanceof StationError) return left(error.message);
     throw error;

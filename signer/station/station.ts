@@ -67,10 +67,20 @@ export function station({ room, requests, quote, log }: StationParts): Station {
       throw error;
     }
     if (outcome.kind === "signed") {
-      // Should this fail, the same answer waits in the journal, and asking again brings it.
-      await requests?.signed(request, { psbt: outcome.psbt, spendHash });
+      await handOver(request, { psbt: outcome.psbt, spendHash });
     }
     return outcome;
+  }
+
+  /** Should it fail, the same answer waits in the journal, and asking again brings it. */
+  async function handOver(...answer: Parameters<Requests["signed"]>): Promise<void> {
+    try {
+      await requests?.signed(...answer);
+    } catch (error) {
+      if (!(error instanceof StationError)) throw error;
+      const detail = `the signature is kept, and asking again hands it over: ${error.message}`;
+      throw new StationError("not-handed-over", detail, { cause: error });
+    }
   }
 
   async function meet(vaults: readonly VaultRegistration[]): Promise<readonly Acquaintance[]> {
@@ -113,8 +123,9 @@ export function station({ room, requests, quote, log }: StationParts): Station {
           if (outcome.kind === "heard") heard += 1;
           else refused.push(...outcome.reasons);
         } catch (error) {
-          // One who says junk keeps nobody else from being heard.
-          if (!(error instanceof StationError)) throw error;
+          // One who says junk, or names a vault that the device does not vouch for, keeps nobody else
+          // from being heard.
+          if (!(error instanceof StationError || error instanceof KeyError)) throw error;
           refused.push(error.message);
         }
       }

@@ -11,7 +11,12 @@ import { price } from "../../policies/money.ts";
 import { RECEIVE } from "../../policies/vault.ts";
 import { openCurvePool } from "../../signer/curve.ts";
 import { KeyError } from "../../signer/key-error.ts";
-import type { Requests, SaidWords, StationRequest } from "../../signer/station/requests.ts";
+import {
+  type Requests,
+  type SaidWords,
+  StationError,
+  type StationRequest,
+} from "../../signer/station/requests.ts";
 import { goThrough, handle, type Person } from "../../signer/station/session.ts";
 import { type Station, station } from "../../signer/station/station.ts";
 import {
@@ -227,6 +232,47 @@ describe("a device that is in the way", () => {
     expect(await goThrough({ ...parts, person: person("sign") })).toMatchObject([
       { kind: "signed" },
     ]);
+  });
+});
+
+describe("a signature that cannot be handed over", () => {
+  it("is not called nothing: it is kept, and asked again it is handed over", async () => {
+    const board = desk([waiting(withdrawal())]);
+    const reader = person("sign");
+    const { signed } = board.requests;
+    let away = true;
+    const requests: Requests = {
+      ...board.requests,
+      signed: async (request, answer) => {
+        if (away) throw new StationError("unreachable", "the orchestrator does not answer");
+        await signed(request, answer);
+      },
+    };
+    const parts = { station: at({ ...board, requests }), device: false };
+    expect(await goThrough({ ...parts, person: reader })).toMatchObject([{ kind: "left" }]);
+    expect(reader.seen.join("\n")).not.toContain("Nothing was signed");
+    expect(reader.seen.join("\n")).toContain("Signed, but not handed over");
+    away = false;
+    const again = await goThrough({ ...parts, person: person("sign") });
+    expect(again).toMatchObject([{ kind: "signed" }]);
+    expect(room.key.signed()).toBe(1);
+  });
+});
+
+describe("words of users about a vault that the device will not vouch for", () => {
+  it("keep nobody's requests from the person", async () => {
+    const registration = registrationOf(USER_VAULT);
+    const said = { words: { text: "x", signature: "" }, vaults: [registration] };
+    const board = desk([waiting(withdrawal())], [said]);
+    const registerVault = () => Promise.reject(new KeyError("rejected", "the person said no"));
+    const sitting = station({
+      ...{ room: { ...room.signer, registerVault }, requests: board.requests },
+      quote: async () => QUOTE,
+      log: () => undefined,
+    });
+    const { heard, refused } = await sitting.hear();
+    expect([heard, refused]).toEqual([0, ["the person said no"]]);
+    expect(await sitting.list()).toHaveLength(1);
   });
 });
 

@@ -7,7 +7,12 @@ import type { AddressInfo } from "node:net";
 import { base64 } from "@scure/base";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fromHex } from "../../policies/bitcoin/hash.ts";
-import { type CeremonyDocument, readCeremony, readEventLine } from "../../policies/ceremony.ts";
+import {
+  type CeremonyDocument,
+  decodeReason,
+  readCeremony,
+  readEventLine,
+} from "../../policies/ceremony.ts";
 import { beginning, sealed } from "../../policies/ceremony-events.ts";
 import { writeIntent } from "../../policies/intent.ts";
 import { identityOf } from "../../signer/station/identity.ts";
@@ -94,6 +99,22 @@ describe("a request in a ceremony", () => {
       ceremony: readCeremony(ceremonyOf(spend)).id,
       event: { by: "cora", do: "decline" },
     });
+  });
+
+  it.each([
+    ["short", "no", "no"],
+    ["of 200 signs that take nine each", "日".repeat(200), "日".repeat(66)],
+    ["that would be cut within a sign", `${"x".repeat(199)}😀`, "x".repeat(199)],
+    ["with half a sign", "a\ud83db", "a?b"],
+  ])("hears a reason %s", async (_, reason, told) => {
+    waits(ceremonyOf(spend));
+    const [request] = await requests.list();
+    if (request === undefined) throw new Error("nothing waits");
+    await requests.decline(request, reason);
+    const line = handed[0]?.body.event?.line ?? "";
+    const said = readEventLine(line)?.event.detail["reason"];
+    expect(decodeReason(said ?? "")).toBe(told);
+    expect(handed[0]?.body).toMatchObject({ reason: told });
   });
 
   it.each([
