@@ -170,6 +170,11 @@ function heardBy(journal: Journal, decided: () => void): Journal {
         decided();
       }
     },
+    free: (claim) => {
+      const freed = journal.free(claim);
+      decided();
+      return freed;
+    },
   };
 }
 

@@ -18,6 +18,7 @@ import { openCommits } from "./commits.ts";
 import { claimEraser, claimWriter } from "./journal-claims.ts";
 import { JournalError, type JournalOptions, openJournalFile } from "./journal-file.ts";
 import { claimReader, historyReader } from "./journal-history.ts";
+import { KeyError } from "./key-error.ts";
 import { type HighWater, readMirror, writeMirror } from "./mirror.ts";
 
 export interface Journal {
@@ -44,7 +45,10 @@ export interface Journal {
   readonly free: (claim: Claimed & { readonly policy: string }) => boolean;
   /** Signatures already made over this digest of signature hashes; null when there are none. */
   readonly signatures: (digest: string) => readonly Uint8Array[] | null;
-  /** Stores signatures for good; if some are there already, those are returned and kept. */
+  /**
+   * Stores signatures for good; if some are there already, those are returned and kept. Throws where
+   * the claim is not there any more: no signature leaves without one (invariant 1).
+   */
   readonly record: (answer: Answer) => readonly Uint8Array[];
   /** The same together with others. */
   readonly recordSoon: (answer: Answer) => Promise<readonly Uint8Array[]>;
@@ -264,6 +268,12 @@ export function openJournal(options: JournalOptions): Journal {
   }
 
   const record = db.transaction((answer: Answer): readonly Uint8Array[] => {
+    // A person's "no" to the same transaction may have freed it while this was being signed.
+    if (!isClaimed(answer)) {
+      throw new KeyError("unavailable", `${answer.txid} was signed without its claim: ask again`, {
+        passing: true,
+      });
+    }
     const bytes = Buffer.concat(answer.signatures);
     statements.insertSignatures.run(answer.digest, answer.intent, answer.txid, bytes);
     statements.insertAnswer.run(answer.request, answer.digest);

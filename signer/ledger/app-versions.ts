@@ -64,9 +64,10 @@ export function objectionTo(
   { apps, network, allowNewer }: AppDemand,
 ): LedgerError | null {
   const wanted = apps.apps[network];
-  if (name !== wanted) return ledgerError("wrong-app", `"${name}" is open, not "${wanted}"`);
+  if (name !== wanted)
+    return ledgerError("wrong-app", `"${name.slice(0, 40)}" is open, not "${wanted}"`);
   if (!version.safeParse(running).success) {
-    return ledgerError("version-new", `version "${printable(running)}" is none of those known`);
+    return ledgerError("version-new", `version "${running.slice(0, 40)}" is none of those known`);
   }
   const { min, max_tested: max, excluded } = apps.versions;
   const bad = excluded.find(({ from, to }) => order(running, from) >= 0 && order(running, to) <= 0);
@@ -93,9 +94,4 @@ function order(a: string, b: string): number {
     if (difference !== 0) return difference;
   }
   return 0;
-}
-
-/** What a device says goes into logs: no control characters, and not long. */
-function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 40);
 }

@@ -3,7 +3,12 @@
  * that was tried, and the right seed. A lost connection is opened anew by the next caller; whatever
  * was asked when it was lost is never asked again by itself.
  */
-import { HARDENED, readAccountKey, writePath } from "../../policies/bitcoin/account-key.ts";
+import {
+  AccountKeyError,
+  HARDENED,
+  readAccountKey,
+  writePath,
+} from "../../policies/bitcoin/account-key.ts";
 import { type Network, PARAMETERS } from "../../policies/bitcoin/network.ts";
 import { KeyError } from "../key-error.ts";
 import { type LedgerApps, objectionTo, type RunningApp } from "./app-versions.ts";
@@ -133,12 +138,21 @@ async function check(connection: Connection, options: LedgerDeviceOptions): Prom
     if (known?.startsWith(`[${fingerprint}/`) === true) return known;
     const path = accountPath(number, network);
     const text = `[${fingerprint}/${path}]${await client.getExtendedPubkey(`m/${path}`)}`;
-    // A device that told another depth or network would be found out here.
-    readAccountKey(text, network);
+    checkAccount(text, network);
     accounts.set(number, text);
     return text;
   };
   return { app: { name, version }, fingerprint, client, accountKey };
+}
+
+/** A device that tells junk, or a key of another depth or network, is found out here. */
+function checkAccount(text: string, network: Network): void {
+  try {
+    readAccountKey(text, network);
+  } catch (error) {
+    if (error instanceof AccountKeyError) throw ledgerError("protocol", error.message, error);
+    throw error;
+  }
 }
 
 /** BIP48's path of script type 2, which Ledger tells silently; Taproot has none of its own. */
@@ -151,15 +165,38 @@ function isBroken({ fault }: LedgerError): boolean {
   return fault === "disconnected" || fault === "protocol" || fault === "unanswered";
 }
 
-/** Every wait has an end; what the person says later is not heard any more. */
+/** A signing with 500 inputs asks fewer questions of the client. */
+const QUESTIONS_MAX = 100_000;
+/** ISO 7816's short answer: 256 bytes and the status word. */
+const ANSWER_BYTES_MAX = 258;
+/** One command may want several answers of the person, and the device's own time for many inputs. */
+const COMMAND_ANSWERS = 4;
+const CLA_CONTINUE = 0xf8;
+
+/**
+ * Every wait has an end, and every command; what the person says later is not heard any more. A device
+ * that asks for ever, or answers with more than one can, would keep the signer busy.
+ */
 function bounded(transport: Transport, answerMsMax: number): Transport {
+  let questions = 0;
+  let until = 0;
   return {
-    exchange: (apdu) => {
+    exchange: async (apdu) => {
+      if (apdu[0] !== CLA_CONTINUE) {
+        questions = 0;
+        until = performance.now() + COMMAND_ANSWERS * answerMsMax;
+      }
+      questions += 1;
+      if (questions > QUESTIONS_MAX) throw ledgerError("protocol", `${questions} questions in one`);
+      const left = Math.max(0, Math.min(answerMsMax, until - performance.now()));
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(ledgerError("unanswered")), answerMsMax);
+        timer = setTimeout(() => reject(ledgerError("unanswered")), left);
       });
-      return Promise.race([transport.exchange(apdu), late]).finally(() => clearTimeout(timer));
+      const work = transport.exchange(apdu);
+      const answer = await Promise.race([work, late]).finally(() => clearTimeout(timer));
+      if (answer.length <= ANSWER_BYTES_MAX) return answer;
+      throw ledgerError("protocol", `an answer of ${answer.length} bytes`);
     },
     close: () => transport.close(),
   };

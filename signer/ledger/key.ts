@@ -122,7 +122,16 @@ export function ledgerKey(options: LedgerKeyOptions): LedgerKey {
         throw new KeyError("not-approved", "no decision stands behind this");
       }
       const vault = vaultOfSpend(approval, options);
-      return await device.use((session) => signSpend({ session, approval, vault }, options));
+      let shown = false;
+      const asking = () => {
+        shown = true;
+      };
+      try {
+        const signing = { approval, vault, asking };
+        return await device.use((session) => signSpend({ session, ...signing }, options));
+      } catch (error) {
+        throw shown ? error : notAsked(error);
+      }
     },
     provePossession: (id, text) => signLine(id, possessionLine(text)),
     signLine,
@@ -177,10 +186,12 @@ interface Signing {
   readonly session: LedgerSession;
   readonly approval: Approval;
   readonly vault: Vault;
+  /** Called before the device is given the spend to show. */
+  readonly asking: () => void;
 }
 
 async function signSpend(
-  { session, approval, vault }: Signing,
+  { session, approval, vault, asking }: Signing,
   { network, registrations, asked, look, log, name }: LedgerKeyOptions,
 ): Promise<readonly InputSignature[]> {
   const own = vault.holders.find(({ role }) => role === approval.role);
@@ -194,6 +205,7 @@ async function signSpend(
   const wallet = session.client.policyOf(policy);
   look({ at: "spend", name: policy.name, txid: approval.txid });
 
+  asking();
   const again = asked.begin(approval.txid);
   let given = 0;
   const progress = () => {
@@ -203,8 +215,9 @@ async function signSpend(
   const result = await session.client
     .signPsbt(psbt, wallet, hmac, progress)
     .catch((error: unknown) => {
-      if (given === 0 && !again) asked.nothingGiven(approval.txid);
-      throw given > 0 || again ? notRejected(error, given) : error;
+      if (given > 0 || again) throw notRejected(error, given);
+      if (isAnswer(error)) asked.nothingGiven(approval.txid);
+      throw error;
     });
   try {
     return checkedSignatures(result, approval.inputs);
@@ -212,6 +225,20 @@ async function signSpend(
     log("ALARM unverified signature", { key: name, txid: approval.txid });
     throw error;
   }
+}
+
+/**
+ * Whether the device itself has said what came of it. Where the wire broke or the app was left, a
+ * signature may have been on its way, and somebody else may have it.
+ */
+function isAnswer(error: unknown): boolean {
+  return error instanceof LedgerError && !error.passing;
+}
+
+/** No person was shown the spend yet, so whoever says "no" is none: it frees no coin. */
+function notAsked(error: unknown): unknown {
+  if (!(error instanceof LedgerError) || error.fault !== "rejected") return error;
+  return ledgerError("protocol", "it says no before anybody was asked", error);
 }
 
 /** A "no" after a signature was given, or after a try that nobody knows the end of, frees no coin. */

@@ -153,11 +153,18 @@ export class LedgerError extends KeyError {
   readonly fault: LedgerFault;
   constructor(fault: LedgerFault, detail: string, options?: { cause?: unknown }) {
     const { code, passing, says, next } = LEDGER_FAULTS[fault];
-    const about = detail === "" ? says : `${says} (${detail})`;
+    const about = detail === "" ? says : `${says} (${printable(detail)})`;
     super(code, `${about}: ${next}`, { passing, cause: options?.cause });
     this.fault = fault;
   }
 }
+
+/** What a device says goes to terminals and into logs: no control characters, and not long. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, DETAIL_CHARACTERS_MAX);
+}
+
+const DETAIL_CHARACTERS_MAX = 300;
 
 /** `detail` is what was seen: a status word, a version, a path. */
 export function ledgerError(fault: LedgerFault, detail = "", cause?: unknown): LedgerError {

@@ -1,9 +1,13 @@
 /** What the orchestrator lists, read strictly where this station uses it. */
 import { base64 } from "@scure/base";
 import { z } from "zod";
+import { readPsbt } from "../../policies/bitcoin/psbt.ts";
+import { shown, txidOf } from "../../policies/bitcoin/transaction.ts";
 import { CeremonyError, instant, readCeremony } from "../../policies/ceremony.ts";
 import { LINE_BYTES_MAX } from "../../policies/evidence/line.ts";
 import { hash } from "../../policies/evidence/scalar.ts";
+import { spendHash } from "../../policies/facts.ts";
+import { readIntent } from "../../policies/intent.ts";
 import type { VaultRegistration } from "../signer.ts";
 import { plain } from "./plain.ts";
 import { asRequest } from "./request-file.ts";
@@ -97,18 +101,29 @@ function requestFrom({ id, intent, psbt, evidence, vaults, ceremony, deadline }:
   return {
     ...request,
     deadline: `block ${deadline.height}${until}`,
-    ceremony: ceremony && placeOf(id, ceremony),
+    ceremony: ceremony && placeOf(request, ceremony),
   };
 }
 
+/**
+ * The ceremony is about this very spend: what the person says to one would be heard in another else,
+ * and their no to an evil request would end an honest one.
+ */
 function placeOf(
-  intent: string,
+  { id, request }: StationRequest,
   { document, head }: NonNullable<Listed["ceremony"]>,
 ): CeremonyPlace {
   try {
     const ceremony = readCeremony(document);
-    if (ceremony.document.intent !== intent) {
-      throw new StationError("malformed", `request ${intent} comes with another's ceremony`);
+    const { intent, network, spend } = ceremony.document;
+    const psbt = readPsbt(request.psbt);
+    const same =
+      intent === id &&
+      network === readIntent(request.intent).network &&
+      spend.hash === spendHash(psbt) &&
+      spend.txid === shown(txidOf(psbt.tx));
+    if (!same) {
+      throw new StationError("malformed", `request ${id} comes with the ceremony of another spend`);
     }
     return { ...ceremony, sequence: head.sequence + 1, head: head.hash };
   } catch (error) {

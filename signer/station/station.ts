@@ -138,8 +138,9 @@ export function station({ room, requests, quote, log, enrol }: StationParts): St
           if (outcome.kind === "heard") heard += 1;
           else refused.push(...outcome.reasons);
         } catch (error) {
-          // One who says junk keeps nobody else from being heard.
-          if (!(error instanceof StationError)) throw error;
+          // One who says junk, or names a vault that the device does not vouch for, keeps nobody else
+          // from being heard.
+          if (!(error instanceof StationError || error instanceof KeyError)) throw error;
           refused.push(error.message);
         }
       }

@@ -156,6 +156,15 @@ describe("a head", () => {
     expect(token.atOnce).toBe(1);
   });
 
+  it("is made for the word that frees a claim, too", async () => {
+    decideNext();
+    await pass(PACE.waitMs);
+    const { intent, txid } = victimClaim(decided).content;
+    expect(heads.journal.free({ intent, txid, policy: "" })).toBe(true);
+    await pass(PACE.waitMs);
+    expect(attested()).toEqual([1, 2]);
+  });
+
   it("is signed by a key in memory as well", async () => {
     const key = softwareHeadKey(SECRET);
     start(key);

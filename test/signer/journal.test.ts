@@ -318,6 +318,16 @@ describe("an answer", () => {
     expect(journal.signatures(id(51))).toBeNull();
   });
 
+  it("is not kept where its claim was let go meanwhile: nothing leaves without one", async () => {
+    const journal = opened();
+    journal.claim(victimClaim(2), () => APPROVED);
+    journal.free({ intent: id(2), txid: id(2), policy: "" });
+    expect(String(faultOf(() => journal.record(victimAnswer(2))))).toContain("without its claim");
+    const soon = journal.recordSoon(victimAnswer(2));
+    await expect(soon).rejects.toThrow("without its claim");
+    expect(journal.signatures(id(2))).toBeNull();
+  });
+
   it("rests while paused, and the pause outlives a restart", () => {
     const journal = opened();
     journal.claim(victimClaim(2), () => APPROVED);

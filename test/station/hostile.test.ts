@@ -183,7 +183,7 @@ describe("a list", () => {
     ["evidence that is none", set("evidence", { format: "x" }), "evidence"],
     ["no vaults", set("vaults", undefined), "requests.0.vaults"],
     ["a ceremony that is none", set("ceremony.document", {}), "not a ceremony: "],
-    ["another's ceremony", set("ceremony.document.intent", OTHER), "another's ceremony"],
+    ["another's ceremony", set("ceremony.document.intent", OTHER), "another spend"],
     ["a ceremony without end", set("ceremony.head", null), "requests.0.ceremony.head"],
     ["a head that is none", set("ceremony.head.hash", "00"), "ceremony.head.hash"],
     ["a place before the first", set("ceremony.head.sequence", -2), "head.sequence"],
