@@ -21,6 +21,7 @@ import {
 } from "../policies/transcript.ts";
 import { type ApiOptions, openAsk } from "./ask.ts";
 import { InputError, readDocumentFile, readTextFile, withInput } from "./input.ts";
+import { plain } from "./terminal.ts";
 
 interface Options extends ApiOptions {
   readonly json?: boolean;
@@ -242,8 +243,8 @@ function verify(file: string, { soFar, json }: { soFar?: boolean; json?: boolean
   const value = readDocumentFile("transcript", file);
   const finding = verifyTranscript(value, soFar === true ? "so far" : "whole");
   if (json === true) console.log(JSON.stringify(finding));
-  else if (finding.kind === "sound") console.log(factsInWords(finding.facts).join("\n"));
-  else for (const { place, detail } of finding.faults) console.log(`${place}: ${detail}`);
+  else if (finding.kind === "sound") console.log(factsInWords(finding.facts).map(plain).join("\n"));
+  else for (const { place, detail } of finding.faults) console.log(plain(`${place}: ${detail}`));
   return finding.kind === "sound" ? 0 : 3;
 }
 
@@ -281,7 +282,7 @@ function waiting(names: readonly string[]): string {
 }
 
 function print({ json }: Options, answer: unknown, words: () => readonly string[]): number {
-  console.log(json === true ? JSON.stringify(answer) : words().join("\n"));
+  console.log(json === true ? JSON.stringify(answer) : words().map(plain).join("\n"));
   return 0;
 }
 

@@ -1,9 +1,15 @@
 /** What goes to a person's terminal is text: nobody who is quoted there moves the cursor or the eye. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { openTerminal } from "../../scripts/terminal.ts";
 import { animation } from "../../signer/airgap/animation.ts";
 import { honest } from "../support/spend.ts";
+
+const BALLAST = join(import.meta.dirname, "..", "..", "scripts", "ballast");
 
 function shown(lines: readonly string[]): string {
   let text = "";
@@ -46,5 +52,18 @@ describe("a line at the terminal", () => {
       expect(lines.length).toBeGreaterThan(10);
       expect(shown(lines)).toBe(`${lines.join("\n")}\n`);
     }
+  });
+});
+
+describe("npx ballast ceremony verify", () => {
+  it("quotes a hostile transcript without its escapes", () => {
+    const folder = mkdtempSync(join(tmpdir(), "ballast-transcript-"));
+    const file = join(folder, "transcript.json");
+    writeFileSync(file, JSON.stringify({ "\u009b2J\u202esound": 1 }));
+    const words = ["ceremony", "verify", file];
+    const { status, stdout } = spawnSync(BALLAST, words, { encoding: "utf8" });
+    rmSync(folder, { recursive: true });
+    expect(status).toBe(3);
+    expect(stdout.replaceAll("\n", "")).not.toMatch(/\p{C}/u);
   });
 });
