@@ -4,7 +4,9 @@ import { join } from "node:path";
 import * as ecc from "tiny-secp256k1";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { hex } from "../../policies/bitcoin/hash.ts";
-import { possessionHash, possessionText } from "../../policies/possession.ts";
+import { textHash } from "../../policies/bitcoin/message.ts";
+import { readPolicy } from "../../policies/document/policy.ts";
+import { possessionHash, possessionLine, possessionText } from "../../policies/possession.ts";
 import {
   composeVault,
   RECEIVE,
@@ -13,7 +15,9 @@ import {
   type VaultDocument,
 } from "../../policies/vault.ts";
 import { openCurvePool } from "../../signer/curve.ts";
-import type { VaultRegistration } from "../../signer/signer.ts";
+import { KeyError } from "../../signer/key-error.ts";
+import type { Key, VaultRegistration } from "../../signer/signer.ts";
+import { openVaults } from "../../signer/vaults.ts";
 import {
   openRoom,
   proofOf,
@@ -22,7 +26,7 @@ import {
   requestOf,
   type SignerRoom,
 } from "../support/signer-room.ts";
-import { honest, party, TREASURY, testVault, USER_VAULT } from "../support/spend.ts";
+import { honest, NOW, POLICY, party, TREASURY, testVault, USER_VAULT } from "../support/spend.ts";
 
 const curve = openCurvePool(1);
 let folder = "";
@@ -276,4 +280,52 @@ function proofsAbout(vault: ReturnType<typeof readVault>): VaultRegistration["pr
     user: hex(proofOf(USER_VAULT, "user", vault)),
     trustee: hex(proofOf(USER_VAULT, "trustee", vault)),
   };
+}
+
+const LINE = possessionLine(possessionText(USER_VAULT.vault, "lsp"));
+
+describe("the signer's own proof, given instead of asked for", () => {
+  const own = HONEST.vault;
+  const lsp = (about = USER_VAULT) => hex(proofOf(USER_VAULT, "lsp", about.vault));
+  /** As a device: it says what it owns without asking anybody, and a person proves, or says no. */
+  async function registered(given: string, isOwn: boolean) {
+    const { journal } = await room();
+    let asked = 0;
+    const key: Key = {
+      ...{ name: "a device", custody: "of a test", sign: never, accountKey: never },
+      owns: async () => isOwn,
+      provePossession: async () => {
+        asked += 1;
+        throw new KeyError("unknown-account", "it has no such key");
+      },
+      close: async () => undefined,
+    };
+    const vaults = openVaults({ journal, policy: readPolicy(POLICY), key, now: () => NOW });
+    const outcome = await vaults.register({ vault: own, proofs: { ...HONEST.proofs, lsp: given } });
+    return [outcome.kind, asked, vaults.count()];
+  }
+  const never = () => Promise.reject(new Error("not asked for in this test"));
+
+  it("is enough where the device has the key, and nobody is asked", async () => {
+    expect(await registered(lsp(), true)).toEqual(["registered", 0, 1]);
+  });
+
+  it("is not where the device has another: a vault without the own key is none", async () => {
+    expect(await registered(lsp(), false)).toEqual(["refused", 1, 0]);
+  });
+
+  const message = `Ballast approval 1 regtest intent=${"00".repeat(32)}`;
+  it.each([
+    ["another vault's", lsp(testVault({ seed: "second" }))],
+    ["the user's", hex(proofOf(USER_VAULT, "user"))],
+    ["words of another kind", hex(ecc.signSchnorr(textHash(message), lspSecret()))],
+    ["the line, as software signs lines", hex(ecc.signSchnorr(textHash(LINE), lspSecret()))],
+    ["none", "00".repeat(64)],
+  ])("is not where it is %s: the key is asked", async (_, given) => {
+    expect(await registered(given, true)).toEqual(["refused", 1, 0]);
+  });
+});
+
+function lspSecret(): Uint8Array {
+  return USER_VAULT.parties.get("lsp")?.secretAt(RECEIVE, 0) ?? new Uint8Array(32);
 }
