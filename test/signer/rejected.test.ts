@@ -142,6 +142,35 @@ describe("a spend that is rejected on the device", () => {
     expect(bound()).toEqual(NOTHING);
   });
 
+  it("stays bound where the disk fails as it is freed, and is freed by the next no", async () => {
+    const spend = withdrawal(1);
+    await room.close();
+    let broken = true;
+    room = await openRoom({
+      ...{ folder, curve },
+      bend: (parts) => ({
+        ...parts,
+        key: {
+          ...parts.key,
+          sign: () => Promise.reject(new KeyError("rejected", "by the person")),
+        },
+        journal: {
+          ...parts.journal,
+          free: (claim) => {
+            if (broken) throw new Error("disk I/O error");
+            return parts.journal.free(claim);
+          },
+        },
+      }),
+    });
+    room.chain.show(spend);
+    expect((await faultOf(room.signer.sign(requestOf(spend)))).message).toBe("disk I/O error");
+    expect(bound()).toMatchObject({ claims: 1, outpoints: 1, signatures: 0 });
+    broken = false;
+    expect(await faultOf(room.signer.sign(requestOf(spend)))).toMatchObject({ code: "rejected" });
+    expect(bound()).toEqual(NOTHING);
+  });
+
   it("does not free what has been signed before", async () => {
     const spend = withdrawal(1);
     room.chain.show(spend);
