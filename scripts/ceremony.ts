@@ -19,9 +19,9 @@ import {
   type TranscriptFinding,
   verifyTranscript,
 } from "../policies/transcript.ts";
+import { plain } from "../signer/station/plain.ts";
 import { type ApiOptions, openAsk } from "./ask.ts";
 import { InputError, readDocumentFile, readTextFile, withInput } from "./input.ts";
-import { plain } from "./terminal.ts";
 
 interface Options extends ApiOptions {
   readonly json?: boolean;
