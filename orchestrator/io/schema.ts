@@ -51,11 +51,14 @@ export interface VaultTable {
   readonly document: string;
   /** By role, in JSON: every other signer asks for them. */
   readonly proofs: string | null;
-  /** Of the account's vaults, from 0: the highest is in use, the others are watched. */
+  /**
+   * Of the account's vaults, from 0: the highest is in use, the others are watched. Below 0: of a
+   * recovery that has got no coins yet.
+   */
   readonly number: bigint;
 }
 
-/** Newer vaults of an account, begun and opened. Written by accounts/rotation.ts. */
+/** Newer vaults of an account, and those of recoveries (numbered from -1 down), begun and opened. Written by accounts/rotation.ts. */
 export interface RotationTable {
   readonly account: string;
   readonly number: bigint;
@@ -106,6 +109,7 @@ export const INTENT_STATES = [
   "raised",
   "built",
   "user-signed",
+  "lsp-signed",
   "held",
   "signed",
   "broadcast",
@@ -481,5 +485,17 @@ const EVIDENCE = `
 alter table intents add column evidence text;
 `;
 
+/** SQLite changes no constraint of a column, so the column is made anew: of one state more. */
+const LSP_SIGNED = `
+drop index intents_state;
+alter table intents rename column state to former;
+alter table intents add column state text not null default 'raised' check (state in ('raised',
+  'built', 'user-signed', 'lsp-signed', 'held', 'signed', 'broadcast', 'confirmed', 'refused',
+  'cancelled', 'conflicted'));
+update intents set state = former;
+alter table intents drop column former;
+create index intents_state on intents (state, retry_at);
+`;
+
 /** In order; never edited once released, only added to. */
-export const migrations: readonly string[] = [FIRST, CEREMONIES, ROTATIONS, EVIDENCE];
+export const migrations: readonly string[] = [FIRST, CEREMONIES, ROTATIONS, EVIDENCE, LSP_SIGNED];
