@@ -155,7 +155,7 @@ function tlsFiles({ ca }: Certificates, identity: Identity | undefined) {
 function clientsOf({ clients }: Certificates) {
   return Object.entries(clients).map(([name, { fingerprint }]) => ({
     ...{ name, certificate: fingerprint, role: name },
-    ...(name === "orchestrator" && { purposes: ["withdrawal", "migration"] }),
+    ...(name === "orchestrator" && { purposes: ["withdrawal", "migration", "recovery-user-lost"] }),
   }));
 }
 

@@ -212,7 +212,7 @@ async function shownAccount(db: Db, scripts: Scripts, row: Row<"accounts">): Pro
     },
     proofs: proofs === null ? null : JSON.parse(proofs),
     address: row.state === "open" ? await nextAddress(db, scripts, vault.id) : null,
-    older: older.map(({ id }) => id),
+    older: older.filter(({ number }) => number >= 0n).map(({ id }) => id),
   };
 }
 

@@ -1,11 +1,16 @@
 /**
- * Rotation: an account gets a newer vault of other keys. Its old vault is watched forever, and a
- * migration moves its coins (spend/migrate.ts). In two idempotent steps, as an account is opened.
+ * A further vault for an account, of other keys, in two idempotent steps, as an account is opened.
+ * A *rotation* gives it a newer one: from then on it is in use, the old one is watched forever, and a
+ * migration moves its coins (spend/migrate.ts). A *recovery* of a lost user prepares the vault of the
+ * recovery key: it stays beside until it has got the coins (spend/recover.ts).
  */
+import { readAccountKey } from "../../policies/bitcoin/account-key.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
 import { possessionText } from "../../policies/possession.ts";
 import { readVault, type VaultDocument } from "../../policies/vault.ts";
 import type { Db, Row } from "../io/store.ts";
 import type { AccountOutcome, AccountParts } from "./accounts.ts";
+import { unnamed } from "./standing.ts";
 import {
   addVault,
   composeUserVault,
@@ -13,16 +18,21 @@ import {
   type HolderProofs,
   keyReasons,
   proveVault,
+  vaultsOf,
 } from "./vaults.ts";
 
+export type RotationKind = "rotation" | "recovery";
+
 export interface RotationKeys {
+  /** Of the new vault's user: in a recovery the recovery key, as the mandate names it. */
   readonly userKey: string;
   readonly trusteeKey: string;
 }
 
 export interface Rotation {
   readonly account: string;
-  /** Of the new vault among the account's; 1 is the first after the vault it was opened with. */
+  readonly kind: RotationKind;
+  /** Among the account's rotations, or recoveries: 1 is the first. */
   readonly number: number;
   readonly state: "begun" | "open";
   readonly document: VaultDocument;
@@ -37,24 +47,27 @@ export type RotationOutcome =
 
 /** Null when there is no such account. Other keys take the place of those of an unfinished one. */
 export async function beginRotation(
-  { store, signer, network, clock }: AccountParts,
+  parts: AccountParts,
   id: string,
+  kind: RotationKind,
   keys: RotationKeys,
 ): Promise<RotationOutcome | null> {
+  const { store, signer, network, clock } = parts;
   const account = await accountRow(store.db, id);
   if (account === null) return null;
   const current = await currentVault(store.db, id);
   if (current === null) return refused("conflict", ["the account is not open yet"]);
-  const last = await lastRotation(store.db, id);
-  if (last !== null && sameKeys(last, keys)) {
-    return { kind: "done", rotation: shown(last), fresh: false };
-  }
-  const reasons = [keys.userKey, keys.trusteeKey].flatMap((key) => keyReasons(key, network));
+  const last = await lastRotation(store.db, id, kind);
+  const number = kind === "rotation" ? current.number + 1n : nextRecovery(last);
+  // An unfinished rotation of before a recovery is one no more.
+  const stands = last !== null && (last.proofs !== null || last.number === number);
+  if (stands && sameKeys(last, keys)) return { kind: "done", rotation: shown(last), fresh: false };
+  const reasons = await unfit(parts, current, kind, keys);
   if (reasons.length > 0) return refused("keys", reasons);
-  const number = current.number + 1n;
   // A label of its own: no key of the old vault is carried over by us.
-  const lspKey = await signer.accountKey(`${id}-${number}`);
-  const name = `Ballast ${account.name} ${number + 1n}`;
+  const lspKey = await signer.accountKey(number > 0n ? `${id}-${number}` : `${id}-r${-number}`);
+  const called = number > 0n ? `${number + 1n}` : `recovery ${-number}`;
+  const name = `Ballast ${account.name} ${called}`;
   const document = composeUserVault({ ...{ network, name, lspKey }, ...keys });
   if (Array.isArray(document)) return refused("keys", document);
   const row = {
@@ -72,41 +85,71 @@ export async function beginRotation(
     )
     .returningAll()
     .executeTakeFirst();
-  if (kept === undefined) return refused("conflict", ["another rotation was completed meanwhile"]);
+  if (kept === undefined) return refused("conflict", [`another ${kind} was completed meanwhile`]);
   return { kind: "done", rotation: shown(kept), fresh: true };
 }
 
-/** Null when no rotation of this account was begun. */
+/** Null when none of this kind was begun for the account. */
 export async function completeRotation(
   { store, scripts, signer }: AccountParts,
   id: string,
+  kind: RotationKind,
   proofs: HolderProofs,
 ): Promise<RotationOutcome | null> {
-  const last = await lastRotation(store.db, id);
+  const last = await lastRotation(store.db, id, kind);
   if (last === null) return null;
   if (last.proofs !== null) return { kind: "done", rotation: shown(last), fresh: false };
   const vault = readVault(JSON.parse(last.document));
   const proven = await proveVault(signer, vault, proofs);
   if (proven.kind === "refused") return proven;
   const fresh = await store.transaction(async (db) => {
+    const { number } = last;
+    if (number > 0n && (await currentVault(db, id))?.number !== number - 1n) return false;
     const mine = await db
       .updateTable("rotations")
       .set({ proofs: proven.proofs })
       .where("account", "=", id)
-      .where("number", "=", last.number)
+      .where("number", "=", number)
       .where("document", "=", last.document)
       .where("proofs", "is", null)
       .returning("number")
       .executeTakeFirst();
     if (mine === undefined) return false;
-    const { number } = last;
     await addVault(db, scripts, { vault, account: id, number, proofs: proven.proofs });
     return true;
   });
-  const now = await lastRotation(store.db, id);
+  const now = await lastRotation(store.db, id, kind);
   return now?.document === last.document && now.proofs !== null
     ? { kind: "done", rotation: shown(now), fresh }
-    : refused("conflict", ["other keys were brought meanwhile"]);
+    : refused("conflict", ["other keys, or another vault, came meanwhile: begin anew"]);
+}
+
+/** Recoveries count down from -1. */
+function nextRecovery(last: Row<"rotations"> | null): bigint {
+  if (last === null) return -1n;
+  return last.proofs === null ? last.number : last.number - 1n;
+}
+
+/** What no signer would take is refused before one is asked, with words. */
+async function unfit(
+  { store, network }: AccountParts,
+  current: Row<"vaults">,
+  kind: RotationKind,
+  keys: RotationKeys,
+): Promise<readonly string[]> {
+  const { userKey, trusteeKey } = keys;
+  const reasons = [userKey, trusteeKey].flatMap((key) => keyReasons(key, network));
+  if (reasons.length > 0 || kind === "rotation") return reasons;
+  const point = ({ publicKey }: { readonly publicKey: Uint8Array }) => hex(publicKey.subarray(1));
+  const used = new Set<string>();
+  for (const { document } of await vaultsOf(store.db, current.account)) {
+    for (const { key } of readVault(JSON.parse(document)).holders) used.add(point(key));
+  }
+  const stale = used.has(point(readAccountKey(trusteeKey, network)));
+  return [
+    ...(await unnamed(store.db, current.id, readAccountKey(userKey, network))),
+    ...(stale ? ["the trustee's key is in a vault of this account already"] : []),
+  ];
 }
 
 async function accountRow(db: Db, id: string): Promise<Row<"accounts"> | null> {
@@ -114,13 +157,16 @@ async function accountRow(db: Db, id: string): Promise<Row<"accounts"> | null> {
   return row ?? null;
 }
 
-async function lastRotation(db: Db, account: string): Promise<Row<"rotations"> | null> {
-  const row = await db
-    .selectFrom("rotations")
-    .selectAll()
-    .where("account", "=", account)
-    .orderBy("number", "desc")
-    .executeTakeFirst();
+async function lastRotation(
+  db: Db,
+  account: string,
+  kind: RotationKind,
+): Promise<Row<"rotations"> | null> {
+  const own = db.selectFrom("rotations").selectAll().where("account", "=", account);
+  const row = await (kind === "rotation"
+    ? own.where("number", ">", 0n).orderBy("number", "desc")
+    : own.where("number", "<", 0n).orderBy("number")
+  ).executeTakeFirst();
   return row ?? null;
 }
 
@@ -132,7 +178,8 @@ function shown(row: Row<"rotations">): Rotation {
   const vault = readVault(JSON.parse(row.document));
   return {
     account: row.account,
-    number: Number(row.number),
+    kind: row.number > 0n ? "rotation" : "recovery",
+    number: Math.abs(Number(row.number)),
     state: row.proofs === null ? "begun" : "open",
     document: vault.document,
     vault: vault.id,

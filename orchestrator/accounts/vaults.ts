@@ -1,6 +1,7 @@
 /**
  * The vaults of accounts: composed of three keys, opened when all holders have proven possession. An
- * account has one at first; a rotation adds a newer one, and the older ones are watched forever.
+ * account has one at first; a rotation adds a newer one, and the older ones are watched forever. A
+ * recovery's stands below all of them until it has got the coins of a lost user.
  */
 import { AccountKeyError, readAccountKey } from "../../policies/bitcoin/account-key.ts";
 import { fromHex } from "../../policies/bitcoin/hash.ts";
@@ -103,7 +104,7 @@ export async function proveVault(
 export interface NewVault {
   readonly vault: Vault;
   readonly account: string;
-  /** Of the account's vaults, counted from 0; the highest is the one in use. */
+  /** Of the account's vaults, counted from 0; the highest is the one in use. A recovery's: from -1 down. */
   readonly number: bigint;
   readonly proofs: string;
 }
@@ -137,6 +138,25 @@ export function vaultsOf(db: Db, account: string): Promise<readonly Row<"vaults"
 /** The one that deposits go to; null while the account is not open. */
 export async function currentVault(db: Db, account: string): Promise<Row<"vaults"> | null> {
   return (await vaultsOf(db, account))[0] ?? null;
+}
+
+/**
+ * A recovery's vault takes the place of the one whose coins it has got, once: from here on it is the
+ * account's vault in use. That of an older vault's coins stays beside.
+ */
+export async function adoptVault(
+  db: Db,
+  recovered: string,
+  { account, vault: old }: { readonly account: string; readonly vault: string },
+): Promise<void> {
+  const current = await currentVault(db, account);
+  if (current?.id !== old) return;
+  await db
+    .updateTable("vaults")
+    .set({ number: current.number + 1n })
+    .where("id", "=", recovered)
+    .where("number", "<", 0n)
+    .execute();
 }
 
 /** Whose vault it is. */

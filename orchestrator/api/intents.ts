@@ -2,6 +2,7 @@
 import { base64 } from "@scure/base";
 import express, { type Request, type Response, type Router } from "express";
 import { z } from "zod";
+import { vaultId } from "../../policies/evidence/scalar.ts";
 import { EvidenceError, readEvidence } from "../../policies/evidence.ts";
 import { type MsatsPerVbyte, SATS_MAX } from "../../policies/money.ts";
 import type { Scripts } from "../accounts/scripts.ts";
@@ -21,6 +22,7 @@ import {
 } from "../spend/intents.ts";
 import { raiseMigration } from "../spend/migrate.ts";
 import { type RaiseOutcome, raise } from "../spend/raise.ts";
+import { raiseLost } from "../spend/recover.ts";
 import { cancel } from "../spend/reserve.ts";
 import { acceptUserPsbt } from "../spend/sign.ts";
 import type { PaymentPurpose } from "../spend/signers.ts";
@@ -52,6 +54,12 @@ export function intentRoutes(parts: IntentApiParts): Router {
     const { feeRate, ...rest } = migrationBody(parts).parse(request.body);
     const rate = feeRate ?? (await usualRate(parts));
     await answerRaised(parts, response, await raiseMigration(parts, { ...rest, feeRate: rate }));
+  });
+  // Without the user: the LSP's signer first, then a trustee in a ceremony.
+  router.post("/v1/recoveries/lost", async (request, response) => {
+    const { feeRate, ...rest } = lostBody(parts).parse(request.body);
+    const rate = feeRate ?? (await usualRate(parts));
+    await answerRaised(parts, response, await raiseLost(parts, { ...rest, feeRate: rate }));
   });
   router.get("/v1/intents/:id", async (request, response) => {
     const intent = await findIntent(store.db, request.params.id);
@@ -155,6 +163,10 @@ const satsSchema = z
 
 function paymentBody(parts: IntentApiParts) {
   return migrationBody(parts).extend({ address: z.string().max(100), sats: satsSchema });
+}
+
+function lostBody(parts: IntentApiParts) {
+  return migrationBody(parts).extend({ vault: vaultId.optional() });
 }
 
 function migrationBody({ fees }: IntentApiParts) {

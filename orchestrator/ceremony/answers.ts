@@ -7,6 +7,7 @@ import type { Db } from "../io/store.ts";
 import { findIntent, type IntentRow, keepPartial, move, settled } from "../spend/intents.ts";
 import { abandon, cancel } from "../spend/reserve.ts";
 import { acceptUserPsbt, checkPartial, type SignParts } from "../spend/sign.ts";
+import { firstSigner } from "../spend/signers.ts";
 import { ceremoniesOf, type LoadedCeremony } from "./ceremonies.ts";
 import {
   type AnswerOutcome,
@@ -74,8 +75,9 @@ async function approve(
     return unheard("content", "event: it approves another PSBT than this");
   }
   const { psbt, signedBy } = checked;
-  if (!signedBy.includes("user")) {
-    return unheard("conflict", "the user has not signed yet, and signs first");
+  const first = firstSigner(intent.purpose);
+  if (first === null || !signedBy.includes(first)) {
+    return unheard("conflict", `the ${first} has not signed yet, and signs first`);
   }
   const outcome = await appendWith(parts, { id: ceremony.id, event }, async (db, { state }) => {
     const { id } = intent;
@@ -84,7 +86,7 @@ async function approve(
     const at = parts.clock();
     const kept =
       state === "approved"
-        ? await move(db, { id, from: "user-signed", to: "signed", at, detail, set })
+        ? await move(db, { id, from: ["user-signed", "lsp-signed"], to: "signed", at, detail, set })
         : await keepPartial(db, { id, psbt });
     if (!kept) throw new UnmeantError("the intent does not wait for this signature any more");
   });

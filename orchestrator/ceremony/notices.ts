@@ -13,6 +13,7 @@ import type { Clock } from "../io/clock.ts";
 import type { Db, Row, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
 import type { Role } from "../role.ts";
+import { userSpoke } from "../spend/recover.ts";
 import { type Unheard, unheard } from "./heard.ts";
 import { registrationsOf } from "./requests.ts";
 import type { StationRow } from "./stations.ts";
@@ -58,6 +59,10 @@ export async function keepNotice(
         ...{ at: clock(), told: "waiting", reasons: "[]", retry_at: 0n, attempts: 0n },
       })
       .execute();
+    if (notice.kind !== "user-lost") {
+      const detail = `the user has spoken: ${notice.kind} ${notice.no}`;
+      await userSpoke(db, { vault: notice.vault, at: clock(), detail });
+    }
     log.info({ vault: notice.vault, notice: notice.kind, station: station.name }, "notice kept");
     return { kind: "kept", notice, fresh: true };
   });

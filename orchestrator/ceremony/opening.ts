@@ -14,6 +14,7 @@ import { canonical } from "../../policies/document/policy.ts";
 import { spendHash } from "../../policies/facts.ts";
 import { readIntent } from "../../policies/intent.ts";
 import type { Clock } from "../io/clock.ts";
+import type { IntentState } from "../io/schema.ts";
 import type { Db, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
 import { lastScanned } from "../spend/blocks.ts";
@@ -139,7 +140,7 @@ function compose({ wish, participants, intent, height, now }: Composing): Compos
   const { unsigned_psbt: unsigned, txid, state } = intent;
   const reasons = unfit(wish, intent, height);
   if (reasons.length > 0) return refused("content", reasons);
-  if (unsigned === null || txid === null || (state !== "built" && state !== "user-signed")) {
+  if (unsigned === null || txid === null || !WAITING.includes(state)) {
     return refused("conflict", [`the intent is ${state}: it does not wait for signatures`]);
   }
   const document: CeremonyDocument = {
@@ -160,6 +161,9 @@ function compose({ wish, participants, intent, height, now }: Composing): Compos
     throw error;
   }
 }
+
+/** Where signatures are still to come. */
+const WAITING: readonly IntentState[] = ["built", "held", "user-signed", "lsp-signed"];
 
 const HOUR_MS = 3_600_000n;
 

@@ -8,7 +8,7 @@ import { ROLES, type Role, type VaultDocument } from "../../policies/vault.ts";
 import type { VaultRegistration } from "../../signer/signer.ts";
 import type { Db } from "../io/store.ts";
 import { builtIntentsOf, evidenceOf, findIntent, type IntentRow } from "../spend/intents.ts";
-import { windowBlocks } from "../spend/signers.ts";
+import { firstSigner, windowBlocks } from "../spend/signers.ts";
 import {
   findCeremony,
   type LoadedCeremony,
@@ -98,14 +98,15 @@ async function requestOf(
 }
 
 /** Whose signatures are there, by what was accepted. */
-function signedBy({ state }: IntentRow, loaded: LoadedCeremony | null): readonly Role[] {
+function signedBy({ state, purpose }: IntentRow, loaded: LoadedCeremony | null): readonly Role[] {
   const { participants } = loaded?.ceremony.document ?? { participants: [] };
   const approved = (loaded?.events ?? [])
     .filter(({ do: act }) => act === "approve")
     .map(({ by }) => participants.find(({ name }) => name === by)?.role);
-  return ROLES.filter((role) =>
-    role === "user" ? state !== "raised" && state !== "built" : approved.includes(role as never),
-  );
+  const first = firstSigner(purpose);
+  // A user's spend is held by the second; any other by the first, whose signature it then lacks.
+  const bare = ["raised", "built", ...(first === "user" ? [] : ["held"])].includes(state);
+  return ROLES.filter((role) => (role === first ? !bare : approved.includes(role as never)));
 }
 
 export function ceremonyView({ ceremony, standing, events }: LoadedCeremony): CeremonyView {

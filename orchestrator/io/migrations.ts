@@ -220,5 +220,17 @@ const EVIDENCE = `
 alter table intents add column evidence text;
 `;
 
+/** SQLite changes no constraint of a column, so the column is made anew: of one state more. */
+const LSP_SIGNED = `
+drop index intents_state;
+alter table intents rename column state to former;
+alter table intents add column state text not null default 'raised' check (state in ('raised',
+  'built', 'user-signed', 'lsp-signed', 'held', 'signed', 'broadcast', 'confirmed', 'refused',
+  'cancelled', 'conflicted'));
+update intents set state = former;
+alter table intents drop column former;
+create index intents_state on intents (state, retry_at);
+`;
+
 /** In order; never edited once released, only added to. */
-export const migrations: readonly string[] = [FIRST, CEREMONIES, ROTATIONS, EVIDENCE];
+export const migrations: readonly string[] = [FIRST, CEREMONIES, ROTATIONS, EVIDENCE, LSP_SIGNED];

@@ -51,11 +51,14 @@ export interface VaultTable {
   readonly document: string;
   /** By role, in JSON: every other signer asks for them. */
   readonly proofs: string | null;
-  /** Of the account's vaults, from 0: the highest is in use, the others are watched. */
+  /**
+   * Of the account's vaults, from 0: the highest is in use, the others are watched. Below 0: of a
+   * recovery that has got no coins yet.
+   */
   readonly number: bigint;
 }
 
-/** Newer vaults of an account, begun and opened. Written by accounts/rotation.ts. */
+/** Newer vaults of an account, and those of recoveries (numbered from -1 down), begun and opened. Written by accounts/rotation.ts. */
 export interface RotationTable {
   readonly account: string;
   readonly number: bigint;
@@ -106,6 +109,7 @@ export const INTENT_STATES = [
   "raised",
   "built",
   "user-signed",
+  "lsp-signed",
   "held",
   "signed",
   "broadcast",

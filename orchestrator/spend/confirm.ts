@@ -3,6 +3,7 @@
  * the way back, when a reorg takes the block, and the case that nobody asked for: the coins of an
  * intent were spent by another transaction.
  */
+import { readIntent } from "../../policies/intent.ts";
 import { type Sats, sats } from "../../policies/money.ts";
 import {
   migrationConfirmed,
@@ -10,6 +11,7 @@ import {
   withdrawalConfirmed,
   withdrawalUnconfirmed,
 } from "../accounts/book.ts";
+import { adoptVault } from "../accounts/vaults.ts";
 import type { Clock } from "../io/clock.ts";
 import type { IntentState } from "../io/schema.ts";
 import type { Db, Store } from "../io/store.ts";
@@ -18,6 +20,7 @@ import type { Role } from "../role.ts";
 import { lastScanned } from "./blocks.ts";
 import { type Coin, reservedCoins } from "./coins.ts";
 import { type IntentRow, move } from "./intents.ts";
+import { sweeps } from "./sweep.ts";
 
 export interface ConfirmParts {
   readonly store: Store;
@@ -33,6 +36,7 @@ export interface ConfirmParts {
 const LIVE: readonly IntentState[] = [
   "built",
   "user-signed",
+  "lsp-signed",
   "held",
   "signed",
   "broadcast",
@@ -91,8 +95,11 @@ async function settle(
       detail: `in block ${height}`,
       set: { mined_height: BigInt(height), bookings: turn, violations: "[]" },
     });
-    if (moved) await bookingsOf(intent).confirmed(bookingOf(db, intent, turn, clock()));
-    return moved;
+    if (!moved) return false;
+    await bookingsOf(intent).confirmed(bookingOf(db, intent, turn, clock()));
+    // From here on the account is the recovery key's; a reorg does not bring a lost user back.
+    if (intent.purpose === "recovery-user-lost") await adoptVault(db, partyOf(intent), intent);
+    return true;
   });
   if (booked) log.info({ intent: id, txid: intent.txid, height }, "spend confirmed");
 }
@@ -153,8 +160,8 @@ export async function minedUnbooked(db: Db): Promise<bigint> {
     .where("intents.state", "<>", "confirmed")
     .whereRef("coins.spent_by", "=", "intents.txid")
     .execute();
-  // What a migration moves is still ours.
-  const leaving = (row: (typeof rows)[number]) => (row.purpose === "migration" ? 0n : row.sats);
+  // What moves to another vault is still ours.
+  const leaving = (row: (typeof rows)[number]) => (sweeps(row.purpose) ? 0n : row.sats);
   return rows.reduce((sum, row) => sum + leaving(row) + (row.fee_sats ?? 0n), 0n);
 }
 
@@ -162,7 +169,14 @@ const PAID = { confirmed: withdrawalConfirmed, unconfirmed: withdrawalUnconfirme
 const MOVED = { confirmed: migrationConfirmed, unconfirmed: migrationUnconfirmed };
 
 function bookingsOf({ purpose }: IntentRow) {
-  return purpose === "migration" ? MOVED : PAID;
+  return sweeps(purpose) ? MOVED : PAID;
+}
+
+/** The vault that the coins go to. */
+function partyOf({ id, document }: IntentRow): string {
+  const [party] = readIntent(JSON.parse(document)).parties;
+  if (party === undefined) throw new Error(`BUG: intent ${id} names no vault to go to`);
+  return party;
 }
 
 function bookingOf(db: Db, intent: IntentRow, turn: bigint, at: bigint) {

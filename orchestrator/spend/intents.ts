@@ -260,14 +260,14 @@ export async function keepPartial(
     .updateTable("intents")
     .set({ psbt })
     .where("id", "=", id)
-    .where("state", "=", "user-signed")
+    .where("state", "in", ["user-signed", "lsp-signed"])
     .returning("id")
     .executeTakeFirst();
   return kept !== undefined;
 }
 
 /** Whom evidence can still move. */
-const UNSIGNED: readonly IntentState[] = ["raised", "built", "user-signed", "held"];
+const UNSIGNED: readonly IntentState[] = ["raised", "built", "user-signed", "lsp-signed", "held"];
 
 /** What the signers ask for besides; the last that was brought counts. False: it is too late. */
 export async function keepEvidence(
@@ -283,6 +283,16 @@ export async function keepEvidence(
     .returning("id")
     .executeTakeFirst();
   return kept !== undefined;
+}
+
+/** Something happened that whoever holds it will want to know: it is asked again at once. */
+export async function askAgain(db: Db, id: string): Promise<void> {
+  await db
+    .updateTable("intents")
+    .set({ retry_at: 0n, attempts: 0n })
+    .where("id", "=", id)
+    .where("state", "=", "held")
+    .execute();
 }
 
 /** The bytes that go out, written once. */

@@ -42,7 +42,11 @@ export async function raiseMigration(
   return await keepIntent(parts, { document, account, sats: old.sats, feeRate });
 }
 
-async function byReference(db: Db, account: string, reference: string): Promise<IntentRow | null> {
+export async function byReference(
+  db: Db,
+  account: string,
+  reference: string,
+): Promise<IntentRow | null> {
   const row = await db
     .selectFrom("intents")
     .selectAll()
@@ -53,8 +57,9 @@ async function byReference(db: Db, account: string, reference: string): Promise<
 }
 
 async function oldestWithCoins(db: Db, account: string, current: string) {
-  for (const { id } of [...(await vaultsOf(db, account))].reverse()) {
-    const sats = id === current ? 0n : await heldIn(db, id);
+  for (const { id, number } of [...(await vaultsOf(db, account))].reverse()) {
+    // A recovery that was not carried out has a vault of another's key.
+    const sats = id === current || number < 0n ? 0n : await heldIn(db, id);
     if (sats > 0n) return { id, sats };
   }
   return null;

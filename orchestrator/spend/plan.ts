@@ -8,7 +8,7 @@ import type { BuildRequest } from "./build.ts";
 import { lastChange, nextReceive, spendable } from "./coins.ts";
 import type { IntentRow } from "./intents.ts";
 import { selectCoins } from "./select.ts";
-import { sweep } from "./sweep.ts";
+import { sweep, sweeps } from "./sweep.ts";
 
 export interface PlanParts {
   readonly scripts: Scripts;
@@ -37,12 +37,12 @@ export interface Planning {
 }
 
 export function planOf(parts: PlanParts, db: Db, planning: Planning): Promise<Plan> {
-  return planning.intent.purpose === "migration"
+  return sweeps(planning.intent.purpose)
     ? planMove(parts, db, planning)
     : planPayment(parts, db, planning);
 }
 
-/** All coins, into the next address of the account's vault in use. */
+/** All coins, into the next address of the vault that the intent names. */
 async function planMove(
   { scripts, inputsMax }: PlanParts,
   db: Db,
@@ -50,7 +50,7 @@ async function planMove(
 ): Promise<Plan> {
   const [party = ""] = readIntent(JSON.parse(intent.document)).parties;
   const to = await scripts.vault(db, party);
-  if (to === null) throw new Error(`BUG: migration ${intent.id} goes to vault ${party}`);
+  if (to === null) throw new Error(`BUG: ${intent.purpose} ${intent.id} goes to vault ${party}`);
   const script = to.at(RECEIVE, await nextReceive(db, party));
   const rate = msatsPerVbyte(intent.fee_rate);
   const coins = await spendable(db, intent.vault);

@@ -174,7 +174,7 @@ async function attempt(parts: ReserveParts, db: Db, attempted: Attempt): Promise
 }
 
 /** What a ceremony has not brought to an end either; a signer that was asked says so itself. */
-const PENDING: readonly IntentState[] = ["built", "user-signed", "refused"];
+const PENDING: readonly IntentState[] = ["built", "user-signed", "lsp-signed", "held", "refused"];
 
 /** Intents that nobody may sign any more give back what they hold. */
 async function expire(parts: ReserveParts, height: number): Promise<void> {
@@ -231,20 +231,35 @@ export interface Abandoned {
 }
 
 /**
- * The people said no, or nothing. Nobody has signed: the coins are free. The user has: they stay where
- * they are until nobody would add a signature any more (invariant 2). Inside the caller's transaction.
+ * The people said no, or nothing. Nobody has signed: the coins are free. Somebody has, or was asked
+ * to: they stay where they are until nobody would add a signature any more (invariant 2). Inside the caller's transaction.
  */
 export async function abandon(db: Db, { id, objection, at }: Abandoned): Promise<void> {
   const { rule, detail } = objection;
   if (await undo(db, { id, from: ["raised", "built"], detail: `${rule}: ${detail}`, at })) return;
   await move(db, {
     id,
-    from: "user-signed",
+    from: ["user-signed", "lsp-signed", "held"],
     to: "refused",
     at,
     detail: `${rule}: ${detail}`,
     set: { violations: JSON.stringify([objection]) },
   });
+}
+
+export interface Unsigned {
+  readonly id: string;
+  readonly violations: readonly Objection[];
+  readonly at: bigint;
+}
+
+/** Who was to sign first has refused: there is no signature, and the coins are free (invariant 2). */
+export async function refuseUnsigned(db: Db, { id, violations, at }: Unsigned): Promise<void> {
+  const detail = violations.map(({ rule }) => rule).join(", ");
+  const set = { violations: JSON.stringify(violations) };
+  if (!(await move(db, { id, from: "held", to: "refused", at, detail, set }))) return;
+  const freed = await markReleased(db, id);
+  if (freed !== null) await giveBack(db, freed, at);
 }
 
 async function giveBack(db: Db, intent: IntentRow, at: bigint): Promise<void> {

@@ -1,6 +1,7 @@
 /**
  * built -> user-signed -> signed. The user signs first; then the LSP's signer is asked, decides by
- * its own law, and its answer is stored, whatever it is.
+ * its own law, and its answer is stored, whatever it is. Where the user is lost, the LSP's signer is
+ * asked first: built -> held -> lsp-signed.
  */
 
 import { PsbtFault, readPsbtText, writePsbt } from "../../policies/bitcoin/psbt.ts";
@@ -27,7 +28,9 @@ import {
   objections,
   settled,
 } from "./intents.ts";
-import { askedOf } from "./signers.ts";
+import { userSpoke } from "./recover.ts";
+import { refuseUnsigned } from "./reserve.ts";
+import { askedFirst, askedOf, firstSigner } from "./signers.ts";
 
 export interface SignParts {
   readonly store: Store;
@@ -106,15 +109,19 @@ export async function acceptUserPsbt(
   const { store, clock, log } = parts;
   const intent = await findIntent(store.db, id);
   if (intent === null) return null;
+  if (firstSigner(intent.purpose) !== "user") {
+    return refused("state", [`a ${intent.purpose} goes without the user`]);
+  }
   const checked = await checkPartial(parts, { intent, text, by: "user" });
   if (checked.kind === "refused") return checked;
   const { psbt, rejected } = checked;
-  const fresh = await move(store.db, {
-    id,
-    from: "built",
-    to: "user-signed",
-    at: clock(),
-    set: { ...settled, psbt },
+  const at = clock();
+  const fresh = await store.transaction(async (db) => {
+    const set = { ...settled, psbt };
+    const moved = await move(db, { id, from: "built", to: "user-signed", at, set });
+    // Who signs is not lost.
+    if (moved) await userSpoke(db, { vault: intent.vault, at, detail: `the user signed ${id}` });
+    return moved;
   });
   if (fresh) log.info({ intent: id, rejected: rejected.length }, "user signed");
   // It may have been cancelled while the signatures were checked: then nobody waits for them.
@@ -130,14 +137,22 @@ const STUMBLE = { rule: "signer-answers", retry: "when the signer is back" };
 
 export function signRole(parts: SignParts): Role {
   const { role } = parts.signer;
+  const first: Due = { states: ["built"], purposes: askedFirst(role) };
   const due: Due = { states: ["user-signed", "held"], purposes: askedOf(role) };
 
   async function step(): Promise<"idle"> {
+    await eachDue(parts, first, STUMBLE, (intent) => aboutToAsk(parts, intent));
     await eachDue(parts, due, STUMBLE, (intent) => ask(parts, intent));
     return "idle";
   }
 
   return { name: "sign", step };
+}
+
+/** From here on there may be a signature: its coins are not free any more just because we say so. */
+async function aboutToAsk({ store, clock, signer }: SignParts, { id }: IntentRow): Promise<void> {
+  const detail = `the ${signer.role}'s signer is asked first`;
+  await move(store.db, { id, from: "built", to: "held", at: clock(), detail });
 }
 
 async function ask(parts: SignParts, intent: IntentRow): Promise<void> {
@@ -149,6 +164,7 @@ async function ask(parts: SignParts, intent: IntentRow): Promise<void> {
   const asked = { intent: document, psbt, ...(evidence !== null && { evidence }) };
   const outcome = await signer.sign(asked);
   const from = ["user-signed", "held"] as const;
+  const first = firstSigner(intent.purpose);
   switch (outcome.kind) {
     case "signed": {
       const combined = await parts.combiner.combine({
@@ -156,15 +172,15 @@ async function ask(parts: SignParts, intent: IntentRow): Promise<void> {
         partials: [psbt, outcome.psbt],
         vault: await vaultOf(parts, intent),
       });
-      const wanted: readonly Holder[] = ["user", signer.role];
-      if (!wanted.every((role) => combined.signedBy.includes(role))) {
+      const wanted = [signer.role, first];
+      if (!wanted.every((role) => role === null || combined.signedBy.includes(role))) {
         const details = combined.rejected.map(({ detail }) => detail);
         throw new Error(`the answer lacks valid signatures: ${details.join("; ") || "none given"}`);
       }
       await move(store.db, {
         id,
         from,
-        to: "signed",
+        to: first === signer.role ? "lsp-signed" : "signed",
         at: clock(),
         detail: `${signer.name} agreed by ${outcome.rules.length} rules`,
         set: {
@@ -178,6 +194,11 @@ async function ask(parts: SignParts, intent: IntentRow): Promise<void> {
     }
     case "refused": {
       const violations = objections(outcome.violations);
+      log.info({ intent: id, signer: signer.name, violations }, "spend refused");
+      if (first === signer.role) {
+        await store.transaction((db) => refuseUnsigned(db, { id, violations, at: clock() }));
+        return;
+      }
       await move(store.db, {
         id,
         from,
@@ -186,7 +207,6 @@ async function ask(parts: SignParts, intent: IntentRow): Promise<void> {
         detail: violations.map(({ rule }) => rule).join(", "),
         set: { violations: JSON.stringify(violations) },
       });
-      log.info({ intent: id, signer: signer.name, violations }, "spend refused");
       return;
     }
     case "held": {

@@ -1,29 +1,41 @@
-/** Who is asked to sign what after the user, and how long what they sign can be used. */
+/** Who signs what in which order, and how long what they sign can be used. */
 import type { Purpose } from "../../policies/intent.ts";
 import type { Role } from "../../policies/vault.ts";
 
-/** Purposes that are raised here, each with the holder who signs after the user. */
-const SECOND = {
-  withdrawal: "lsp",
-  migration: "lsp",
-  "recovery-lsp-gone": "trustee",
-} as const satisfies Partial<Record<Purpose, Role>>;
+/** Purposes that are raised here, each with the two who sign: a machine before people. */
+const ORDER = {
+  withdrawal: ["user", "lsp"],
+  migration: ["user", "lsp"],
+  "recovery-lsp-gone": ["user", "trustee"],
+  "recovery-user-lost": ["lsp", "trustee"],
+} as const satisfies Partial<Record<Purpose, readonly [Role, Role]>>;
 
-export type RaisedPurpose = keyof typeof SECOND;
-/** Those that pay an address. */
-export type PaymentPurpose = Exclude<RaisedPurpose, "migration">;
+type RaisedPurpose = keyof typeof ORDER;
+/** Those that pay an address; the others move all coins. */
+export type PaymentPurpose = Exclude<RaisedPurpose, "migration" | "recovery-user-lost">;
 
-const SECOND_BY_PURPOSE: Readonly<Partial<Record<Purpose, Role>>> = SECOND;
+const ORDER_BY_PURPOSE: Readonly<Partial<Record<Purpose, readonly [Role, Role]>>> = ORDER;
+
+/** Null for a purpose that nobody raises here. */
+export function firstSigner(purpose: Purpose): Role | null {
+  return ORDER_BY_PURPOSE[purpose]?.[0] ?? null;
+}
 
 /** Null for a purpose that nobody raises here. */
 export function secondSigner(purpose: Purpose): Role | null {
-  return SECOND_BY_PURPOSE[purpose] ?? null;
+  return ORDER_BY_PURPOSE[purpose]?.[1] ?? null;
 }
+
+const RAISED = Object.keys(ORDER) as RaisedPurpose[];
 
 /** What this holder's signer is asked for. */
 export function askedOf(role: Role): readonly Purpose[] {
-  const purposes = Object.keys(SECOND) as RaisedPurpose[];
-  return purposes.filter((purpose) => SECOND[purpose] === role);
+  return RAISED.filter((purpose) => ORDER_BY_PURPOSE[purpose]?.includes(role));
+}
+
+/** What this holder's signer is asked for before anybody else. */
+export function askedFirst(role: Role): readonly Purpose[] {
+  return RAISED.filter((purpose) => firstSigner(purpose) === role);
 }
 
 /** Whether the second signature is a person's, given in a ceremony. */

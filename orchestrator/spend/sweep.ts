@@ -1,7 +1,13 @@
-/** All coins of a vault into one output: what a migration moves. Pure. */
+/** All coins of a vault into one output: what a migration moves, or a recovery. Pure. */
 import { finishedVbytes } from "../../policies/facts.ts";
+import type { Purpose } from "../../policies/intent.ts";
 import { feeCeil, type MsatsPerVbyte, type Sats, sats } from "../../policies/money.ts";
 import { type Candidate, dustSats } from "./select.ts";
+
+/** Whether a spend moves all coins to another vault of the account: they stay the account's. */
+export function sweeps(purpose: Purpose): boolean {
+  return purpose === "migration" || purpose === "recovery-user-lost";
+}
 
 export interface SweepRequest<C extends Candidate> {
   readonly coins: readonly C[];

@@ -34,7 +34,7 @@ function done(outcome: RotationOutcome | null) {
 }
 
 async function begun(stage: Stage, keys = KEYS) {
-  return done(await beginRotation(rotationParts(stage), stage.ann.account, keys));
+  return done(await beginRotation(rotationParts(stage), stage.ann.account, "rotation", keys));
 }
 
 /** Through both steps; the scripts of the new vault. */
@@ -42,7 +42,7 @@ async function rotated(stage: Stage) {
   const { rotation } = await begun(stage);
   const vault = readVault(rotation.document);
   const proofs = { user: proofOf(vault, user), trustee: proofOf(vault, trustee) };
-  done(await completeRotation(rotationParts(stage), stage.ann.account, proofs));
+  done(await completeRotation(rotationParts(stage), stage.ann.account, "rotation", proofs));
   return vaultScripts(vault);
 }
 
@@ -84,7 +84,7 @@ describe("a rotation", () => {
       rotation: { number: 1, state: "open" },
     });
     const proofs = { user: "00".repeat(64), trustee: "00".repeat(64) };
-    const again = await completeRotation(rotationParts(stage), ann.account, proofs);
+    const again = await completeRotation(rotationParts(stage), ann.account, "rotation", proofs);
     expect(again).toMatchObject({ kind: "done", fresh: false });
     // The old one is watched, and its coins are the account's.
     stage.chain.pay(scriptOf(ann.address, "regtest") ?? new Uint8Array(0), sats(5_000n));
@@ -105,11 +105,16 @@ describe("a rotation", () => {
       trustee: proofOf(vault, trustee),
     });
     const parts = rotationParts(stage);
-    const stale = await completeRotation(parts, stage.ann.account, of(readVault(wrong.document)));
+    const stale = await completeRotation(
+      parts,
+      stage.ann.account,
+      "rotation",
+      of(readVault(wrong.document)),
+    );
     expect(stale).toMatchObject({ kind: "refused", code: "proof" });
     const both = await Promise.all([
-      completeRotation(parts, stage.ann.account, of(readVault(rotation.document))),
-      completeRotation(parts, stage.ann.account, of(readVault(rotation.document))),
+      completeRotation(parts, stage.ann.account, "rotation", of(readVault(rotation.document))),
+      completeRotation(parts, stage.ann.account, "rotation", of(readVault(rotation.document))),
     ]);
     expect(both.map((outcome) => done(outcome).fresh).sort()).toEqual([false, true]);
   });
@@ -119,15 +124,17 @@ describe("a rotation", () => {
     ["one key for two roles", { ...KEYS, trusteeKey: user.key }, "keys"],
   ])("refuses %s", async (_, keys, code) => {
     const stage = await openStage();
-    const outcome = await beginRotation(rotationParts(stage), stage.ann.account, keys);
+    const outcome = await beginRotation(rotationParts(stage), stage.ann.account, "rotation", keys);
     expect(outcome).toMatchObject({ kind: "refused", code });
   });
 
   it("is of an open account, and begins before it is completed", async () => {
     const stage = await openStage();
-    expect(await beginRotation(rotationParts(stage), "a-0", KEYS)).toBeNull();
+    expect(await beginRotation(rotationParts(stage), "a-0", "rotation", KEYS)).toBeNull();
     const proofs = { user: "00".repeat(64), trustee: "00".repeat(64) };
-    expect(await completeRotation(rotationParts(stage), stage.ann.account, proofs)).toBeNull();
+    expect(
+      await completeRotation(rotationParts(stage), stage.ann.account, "rotation", proofs),
+    ).toBeNull();
     const bea = {
       name: "bea",
       userKey: holder("user", "bea").key,
@@ -135,7 +142,7 @@ describe("a rotation", () => {
     };
     const unopened = await stage.accounts.begin(bea);
     const id = unopened.kind === "done" ? unopened.account.id : "";
-    const early = await beginRotation(rotationParts(stage), id, KEYS);
+    const early = await beginRotation(rotationParts(stage), id, "rotation", KEYS);
     expect(early).toMatchObject({ kind: "refused", code: "conflict" });
   });
 });

@@ -24,7 +24,7 @@ export function describeNode(title: string, body: (node: TestNode) => void): voi
     const dataDir = temporaryFolder();
     let started: { readonly regtest: Regtest; readonly miner: Miner } | null = null;
     beforeAll(async () => {
-      const regtest = await startRegtest({ dataDir: dataDir() });
+      const regtest = await startRegtest({ dataDir: dataDir(), extraArgs: HASTY });
       started = { regtest, miner: await openMiner(regtest.rpc) };
     });
     // Hooks after all run in reverse order: the node ends before its folder goes.
@@ -52,6 +52,12 @@ export function describeNode(title: string, body: (node: TestNode) => void): voi
     });
   });
 }
+
+/**
+ * Wallets write down every block and wait for the disk, which makes a month of blocks minutes. This
+ * node's folder is thrown away: what it would lose with the power, nobody wants back.
+ */
+const HASTY = ["-unsafesqlitesync"];
 
 /** For tests that start nodes of their own: `describeReal(bitcoindPart(), …)`. */
 export function bitcoindPart(): RealPart {
