@@ -4,6 +4,8 @@ import { base64 } from "@scure/base";
 import type { Command } from "commander";
 import { goThrough } from "../signer/station/session.ts";
 import { tellSight } from "../signer/station/words.ts";
+import { withInput } from "./input.ts";
+import { type AssentOptions, assent } from "./station/assent.ts";
 import { check } from "./station/check.ts";
 import { type Asked, asked, requestOf, seen } from "./station/request.ts";
 import { type At, type Common, refuseTaken, run, stationVerb } from "./station/room.ts";
@@ -50,6 +52,12 @@ export function addStation(program: Command): void {
     station.command("check"),
     "whether this station could sign now: device, app version, every vault; before and after upgrades",
   ).action((options: Common) => run(options, check));
+  stationVerb(station.command("verify"), "a verifier's or a witness's word in a ceremony")
+    .argument("<id>", "the request's id, as the operator says it")
+    .option("--agree <hash>", "say it, about what was shown")
+    .action((id: string, options: AssentOptions) =>
+      withInput(options.json === true, () => assent(id, options)),
+    );
   addStationVerbs(station);
 }
 

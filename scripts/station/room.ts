@@ -74,7 +74,8 @@ function quiet(event: string, fields: Readonly<Record<string, unknown>>): void {
 
 const WORLD = [KeyError, StationError, JournalError, ConfigError, BitcoindError, CurveError];
 
-function inTheWay(error: unknown, json: boolean): number {
+/** Faults of the world in words; whatever else it is goes on. */
+export function inTheWay(error: unknown, json: boolean): number {
   const known = WORLD.some((kind) => error instanceof kind);
   if (!known || !(error instanceof Error)) throw error;
   const code = "code" in error ? String(error.code) : "config";

@@ -90,6 +90,19 @@ export function httpRequests(options: HttpRequestsOptions): Requests {
         ask(`/v1/station/requests/${request.id}/declined`, { reason, event }),
       );
     },
+    assent: async (request, word) => {
+      const { ceremony } = request;
+      if (ceremony === null) {
+        throw new StationError(
+          "refused",
+          "this request is part of no ceremony: it has no verifiers",
+        );
+      }
+      const path = `/v1/station/ceremonies/${ceremony.id}/events`;
+      const { spendHash: spend } = word;
+      const detail = word.do === "verified" ? { spend, policy: word.policy } : { spend };
+      await speak(request, { do: word.do, detail }, (event) => ask(path, event));
+    },
     attest: async () => {
       const attested: string[] = [];
       for (const transcript of (await listing()).ended) {

@@ -38,6 +38,11 @@ export interface CeremonyPlace {
   readonly head: string;
 }
 
+/** `policy`: hash of the law by which it was judged. */
+export type Assent =
+  | { readonly do: "verified"; readonly spendHash: string; readonly policy: string }
+  | { readonly do: "witnessed"; readonly spendHash: string };
+
 export interface SaidWords {
   readonly words: Words;
   readonly vaults: readonly VaultRegistration[];
@@ -51,6 +56,8 @@ export interface Requests {
     answer: { readonly psbt: Uint8Array; readonly spendHash: string },
   ) => Promise<void>;
   readonly decline: (request: StationRequest, reason: string) => Promise<void>;
+  /** A verifier's or a witness's word in the request's ceremony. */
+  readonly assent: (request: StationRequest, word: Assent) => Promise<void>;
   /** Attests the ends of ceremonies that this station took part in; says which. */
   readonly attest: () => Promise<readonly string[]>;
   /** What users have said, the oldest first, each with the vaults that it is about. */

@@ -278,3 +278,40 @@ describe("what users say", () => {
     expect(await ann.notices()).toEqual([]);
   });
 });
+
+describe("a verifier's and a witness's station", () => {
+  it("say their words where the quorum waits for them, and the trustee signs after", async () => {
+    const scene = await open();
+    const people = await company(scene);
+    const intent = await recovery(scene);
+    const id = await opened(scene, wishFor(intent));
+    const [bob, dan] = [
+      requestsOf(scene, "bob", people.bob.token),
+      requestsOf(scene, "dan", people.dan.token),
+    ];
+    const request = await only(bob);
+    const spendHash = request.ceremony?.document.spend.hash ?? "";
+    await bob.assent(request, { do: "verified", spendHash, policy: "11".repeat(32) });
+    // Said at the old end, and written anew at the new one.
+    await dan.assent(request, { do: "witnessed", spendHash });
+    const cora = requestsOf(scene, "cora", people.cora.token);
+    const waits = await only(cora);
+    await cora.signed(waits, signedBy(scene, waits, scene.ann.trustee));
+    const { standing } = await ceremonyOf(scene, id);
+    expect(standing).toMatchObject({
+      state: "approved",
+      said: ["bob verified", "dan witnessed", "cora approve"],
+    });
+  });
+
+  it("cannot speak for another part, nor about a request of no ceremony", async () => {
+    const { dan } = await meeting();
+    const request = await only(dan);
+    const spendHash = request.ceremony?.document.spend.hash ?? "";
+    const verified = { do: "verified", spendHash, policy: "none" } as const;
+    expect(await faultOf(dan.assent(request, verified))).toMatchObject({ code: "refused" });
+    expect(
+      await faultOf(dan.assent({ ...request, ceremony: null }, { do: "witnessed", spendHash })),
+    ).toMatchObject({ code: "refused", message: expect.stringContaining("no ceremony") });
+  });
+});

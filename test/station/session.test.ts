@@ -76,6 +76,7 @@ function desk(waiting: readonly StationRequest[], words: readonly SaidWords[] = 
       list: async () => waiting,
       signed: async ({ id }, answer) => void signed.push({ id, ...answer }),
       decline: async ({ id }, reason) => void declined.push({ id, reason }),
+      assent: async () => undefined,
       attest: async () => [],
       notices: async () => words,
       say: async () => undefined,
