@@ -5,7 +5,8 @@
 import Sqlite from "better-sqlite3";
 import { Kysely, type Selectable, SqliteDialect } from "kysely";
 import type { Network } from "../../policies/bitcoin/network.ts";
-import { migrations, type Schema } from "./schema.ts";
+import { migrations } from "./migrations.ts";
+import type { Schema } from "./schema.ts";
 
 /** A database or a transaction of it: whoever writes does not care which. */
 export type Db = Kysely<Schema>;
