@@ -70,10 +70,17 @@ describeNode("the life of keys", (node) => {
     devices.push(plugged);
     return plugged;
   };
+  /** Another device, or another app, on the cable of the running station. */
+  const replug = async (options: Partial<DeviceOptions> = {}) => {
+    await ann.device.stop();
+    const other = await plugIn({ mnemonic: SEED.ann, ...options }, ann.device.port);
+    devices.push(other);
+    ann = { ...ann, device: other };
+  };
   const sit = async (name: string, role: "user" | "trustee", mnemonic: string) =>
     sitDown({ name, role, device: await device({ mnemonic }), node, folder: folder() });
   const mine = async (blocks: number) => {
-    await node.miner.mine(blocks);
+    for (let left = blocks; left > 0; left -= 1_000) await node.miner.mine(Math.min(left, 1_000));
     if (blocks > 1) await scanned(town, await height());
   };
   const height = () => node.rpc.call<number>("getblockcount");
@@ -142,7 +149,7 @@ describeNode("the life of keys", (node) => {
 
   describe("a user's device is lost, and the seed restored on another", () => {
     it("the station's journal keeps the registration: the new device signs at once", async () => {
-      ann = await moved(ann, { device: await device({ mnemonic: SEED.ann }) });
+      await replug();
       const id = await withdrawal(home.account, "on another device");
       expect(await goThrough(ann, id)).toMatchObject({ kind: "signed" });
       const shown = await ann.device.screens();
@@ -170,7 +177,8 @@ describeNode("the life of keys", (node) => {
       const kept = ann.journal;
       const journal = join(ann.home, "empty.db");
       createJournal({ file: journal, network: "regtest", role: "user" });
-      ann = await moved(ann, { journal, device: await device({ mnemonic: SEED.ann }) });
+      ann = await moved(ann, { journal });
+      await replug();
       const id = await withdrawal(home.account, "with nothing left");
       const before = await goThrough(ann, id);
       expect(before).toMatchObject({ kind: "left", why: expect.stringContaining("registered") });
@@ -189,18 +197,13 @@ describeNode("the life of keys", (node) => {
   });
 
   describe("an app upgrade", () => {
-    const meets = async (options: Omit<DeviceOptions, "mnemonic">, uri = "") => {
-      const other = await device({ mnemonic: SEED.ann, ...options });
-      ann = await moved(ann, { device: other, uri });
-    };
-
     it.each([
       ["newer than any that was tried", { version: "2.5.0" }, "newer than 2.4.6"],
       ["older", { version: "2.4.5" }, "older than 2.4.6"],
       ["known to sign wrongly", { version: "2.2.0" }, "wrong leaf hash"],
       ["of another network", { appName: "Bitcoin" as const }, "is open, not"],
     ])("%s is refused in words before anything is asked", async (_, options, words) => {
-      await meets(options);
+      await replug(options);
       const id = await withdrawal(home.account, "before the update");
       const handled = await goThrough(ann, id);
       expect(handled).toMatchObject({ kind: "left", why: expect.stringContaining(words) });
@@ -210,12 +213,13 @@ describeNode("the life of keys", (node) => {
     });
 
     it("is taken after a dry run where its owner says so, and the registration still works", async () => {
-      await meets({ version: "2.5.0" }, "&allow-newer=yes");
+      await replug({ version: "2.5.0" });
+      ann = await moved(ann, { uri: "&allow-newer=yes" });
       const id = await withdrawal(home.account, "before the update");
       expect(await goThrough(ann, id)).toMatchObject({ kind: "signed" });
       expect((await ann.device.screens()).join("\n")).not.toContain("Register account");
       await reached(town, id, "broadcast");
-      await meets({});
+      await replug();
       const next = await withdrawal(home.account, "after the update");
       expect(await goThrough(ann, next)).toMatchObject({ kind: "signed" });
       await confirmed(next);
@@ -262,15 +266,11 @@ describeNode("the life of keys", (node) => {
         .join("");
       expect(shown).toContain(text);
       await delegate(1, "20000");
-      await heard(({ mandate: held, delegates }) => {
-        expect(held?.mandate).toMatchObject({ no: 1, sats30d: 100_000n });
-        expect(delegates).toMatchObject([{ sats: 20_000n, until: 1_000 }]);
-      });
       await mandate(2, "70000");
       await delegate(2, "0");
       await heard(({ mandate: held, delegates }) => {
         expect(held?.mandate).toMatchObject({ no: 2, sats30d: 70_000n });
-        expect(delegates).toMatchObject([{ sats: 0n }]);
+        expect(delegates).toMatchObject([{ sats: 0n, until: 1_000 }]);
       });
     });
 

@@ -32,11 +32,11 @@ export interface Device {
 
 export type DeviceOptions = Omit<Parameters<typeof speculosApi>[0], "person">;
 
-/** Its person says yes to everything. */
-export async function plugIn(options: DeviceOptions): Promise<Device> {
+/** Its person says yes to everything. On a port where another was, it is on that one's cable. */
+export async function plugIn(options: DeviceOptions, on = 0): Promise<Device> {
   const server = speculosApi({ ...options, person: "auto" });
   await new Promise<void>((listening) => {
-    server.listen(0, "127.0.0.1", () => listening());
+    server.listen(on, "127.0.0.1", () => listening());
   });
   const { port } = server.address() as AddressInfo;
   const events = `http://127.0.0.1:${port}/events`;
