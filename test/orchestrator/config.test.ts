@@ -70,7 +70,7 @@ describe("the configuration", () => {
     [
       "an Esplora of files",
       GOOD.replace(NODE, 'node: { esplora: "file:///e" }'),
-      "node: has `url`",
+      "node.esplora: Invalid URL",
     ],
     ["an unknown key", `${GOOD}confirmatons: 2\n`, "confirmatons"],
     ["a key that stands twice", `${GOOD}network: signet\n`, "unique"],
