@@ -3,12 +3,10 @@
  * them, and how many addresses a second are derived, beside the node's own `deriveaddresses` of the
  * same descriptor. Scripts are random: no look-up can tell them from real ones.
  */
-import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Sqlite from "better-sqlite3";
-import { Block, Transaction } from "bitcoinjs-lib";
 import { openScripts } from "../../orchestrator/accounts/scripts.ts";
 import { type ParsedBlock, parseBlock } from "../../orchestrator/io/chain-block.ts";
 import { openStore, type Store } from "../../orchestrator/io/store.ts";
@@ -27,7 +25,8 @@ import {
   measured,
   rounded,
 } from "./result.ts";
-import { collectAll, interleaved, quantile, summarised, timed } from "./timing.ts";
+import { blockBytes, OUTPUTS, watchedScript } from "./scan-block.ts";
+import { interleaved, quantile, summarised, timed } from "./timing.ts";
 
 export const scanBench: Bench = {
   name: "scan",
@@ -36,7 +35,6 @@ export const scanBench: Bench = {
 };
 
 const WATCHED = [1_000, 10_000, 100_000, 1_000_000] as const;
-const OUTPUTS = 5_000;
 /** Of the outputs of a block; on mainnet it is none in most. */
 const PAID = [0, 50] as const;
 const ROUNDS = 15;
@@ -124,9 +122,7 @@ async function matchingRow({ store, path, watched, paid, counted, hash }: Matchi
     const found = await timed(() => scripts.watched(store.db, scriptsOf(parsed.value)));
     grown = Math.max(grown, process.memoryUsage.rss() - before);
     measured(found.value.length === paid, `${found.value.length} of ${paid} payments were found`);
-    const beside = await timed(async () =>
-      scriptsOf(parsed.value).filter((one) => hash.set.has(one)),
-    );
+    const beside = await timed(async () => scriptsOf(parsed.value).filter((one) => hash.has(one)));
     measured(beside.value.length === paid, "the hash in memory finds others");
     if (round < WARM_UP) continue;
     samples.parse.push(parsed.ms);
@@ -145,31 +141,18 @@ async function matchingRow({ store, path, watched, paid, counted, hash }: Matchi
     "memory MB": rounded(grown / 1e6),
     "file MB": rounded(statSync(path).size / 1e6),
     "in a hash": rounded(summarised(samples.hash).median),
-    "hash MB": rounded(hash.megabytes),
   };
 }
 
 /** What the table is measured beside: all of it in memory, as it would be read at every start. */
-function hashOfAll(watched: number) {
-  collectAll();
-  const before = process.memoryUsage().heapUsed;
+function hashOfAll(watched: number): ReadonlySet<string> {
   const set = new Set<string>();
   for (let n = 0; n < watched; n += 1) set.add(watchedScript(n).toString("hex"));
-  collectAll();
-  return { set, megabytes: (process.memoryUsage().heapUsed - before) / 1e6 };
+  return set;
 }
 
 function scriptsOf({ block }: ParsedBlock): readonly string[] {
   return block.transactions.flatMap(({ outputs }) => outputs.map(({ script }) => hex(script)));
-}
-
-/** The n-th watched script: an output key that nobody has. */
-function watchedScript(n: number): Buffer {
-  return taproot(`watched ${n}`);
-}
-
-function taproot(seed: string): Buffer {
-  return Buffer.concat([Uint8Array.of(0x51, 0x20), createHash("sha256").update(seed).digest()]);
 }
 
 /** Straight into the table: registering a thousand accounts is another bench's matter. */
@@ -184,42 +167,6 @@ function fill(path: string, from: number, to: number): void {
   })();
   sqlite.pragma("wal_checkpoint(TRUNCATE)");
   sqlite.close();
-}
-
-/** A payment and change, as most transactions have, and those to us spread over the block. */
-function blockBytes({
-  round,
-  watched,
-  paid,
-}: Pick<MatchingRow, "watched" | "paid"> & { round: number }) {
-  const block = new Block();
-  block.prevHash = new Uint8Array(32);
-  block.bits = 0x207fffff;
-  const every = paid === 0 ? 0 : OUTPUTS / paid;
-  const transactions: Transaction[] = [];
-  for (let n = 0; n < OUTPUTS; n += 2) {
-    const tx = new Transaction();
-    const coinbase = n === 0;
-    tx.addInput(
-      coinbase ? new Uint8Array(32) : hashOf(`coin ${round} ${n}`),
-      coinbase ? 0xffffffff : 0,
-    );
-    const ours = every > 0 && n % every === 0;
-    // Each round pays others, so that no cache has just seen them.
-    const place = (round * 7_919 + (n / every) * 37) % watched;
-    tx.addOutput(ours ? watchedScript(place) : taproot(`stranger ${round} ${n}`), 10_000n);
-    tx.addOutput(taproot(`change ${round} ${n}`), 10_000n);
-    transactions.push(tx);
-  }
-  block.transactions = transactions;
-  block.merkleRoot = Block.calculateMerkleRoot(transactions);
-  // Every second nonce will do on regtest.
-  while (!block.checkProofOfWork()) block.nonce += 1;
-  return block.toBuffer();
-}
-
-function hashOf(seed: string): Uint8Array {
-  return createHash("sha256").update(seed).digest();
 }
 
 async function derivingRow(folder: string, counted: number) {

@@ -41,15 +41,10 @@ setFlagsFromString("--expose-gc");
  * Clears the young generation: the garbage of checking one answer is not the next one's time. (A
  * full collection would also throw away compiled code.)
  */
-const collect = runInNewContext("gc") as (options: { readonly type: "minor" | "major" }) => void;
+const collect = runInNewContext("gc") as (options: { readonly type: "minor" }) => void;
 
 function scavenge(): void {
   collect({ type: "minor" });
-}
-
-/** Everything that nobody holds any more: before memory is measured, never before time is. */
-export function collectAll(): void {
-  collect({ type: "major" });
 }
 
 function rest(ms = REST_MS): Promise<void> {
