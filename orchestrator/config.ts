@@ -38,7 +38,14 @@ const schema = z.strictObject({
   network: z.enum(NETWORKS),
   /** SQLite file; made at the first start. */
   store: path,
-  node: z.strictObject({ url: z.url(), cookie: path.optional() }),
+  /** A `bitcoind` by RPC, or an Esplora server by the root of its API. */
+  node: z.union(
+    [
+      z.strictObject({ url: z.url(), cookie: path.optional() }),
+      z.strictObject({ esplora: z.url({ protocol: /^https?$/ }) }),
+    ],
+    { error: "has `url`, and perhaps `cookie`, of a bitcoind, or `esplora` alone" },
+  ),
   /** The LSP's signer: a process of its own, and PEM files of what we show it and whom we trust. */
   signer: z.strictObject({
     url: z.url(),

@@ -9,8 +9,9 @@ import type { SignerCard } from "./api/status.ts";
 import { noticesRole } from "./ceremony/notices.ts";
 import { ceremoniesRole } from "./ceremony/watch.ts";
 import type { OrchestratorConfig, RoleName } from "./config.ts";
-import { openChain } from "./io/chain.ts";
+import { type Chain, openChain } from "./io/chain.ts";
 import type { Clock } from "./io/clock.ts";
+import { openEsplora } from "./io/esplora.ts";
 import { openStore } from "./io/store.ts";
 import type { Log } from "./log.ts";
 import { type Role, runRoles } from "./role.ts";
@@ -41,9 +42,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const { config, signer, clock, log } = options;
   const { network, confirmations } = config;
   const store = openStore({ path: config.store, network });
-  const { url, cookie } = config.node;
-  const node = openBitcoind({ url, ...(cookie !== undefined && { cookieFile: cookie }) });
-  const chain = openChain(node);
+  const { chain, close: closeChain } = chainOf(config);
   const scripts = openScripts();
   const combiner = openCombiner();
   const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations };
@@ -63,7 +62,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const closeRest = async () => {
     await running.stop();
     await combiner.close();
-    node.close();
+    closeChain();
     await store.close();
   };
   const parts: ApiParts = {
@@ -97,4 +96,16 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     await closeRest();
     throw error;
   }
+}
+
+function chainOf({ node, network }: OrchestratorConfig): {
+  readonly chain: Chain;
+  readonly close: () => void;
+} {
+  if ("esplora" in node) {
+    return { chain: openEsplora({ url: node.esplora, network }), close: () => undefined };
+  }
+  const { url, cookie } = node;
+  const rpc = openBitcoind({ url, ...(cookie !== undefined && { cookieFile: cookie }) });
+  return { chain: openChain(rpc), close: rpc.close };
 }

@@ -9,10 +9,11 @@ import { applianceBench } from "./bench/appliance.ts";
 import { lawBench } from "./bench/law.ts";
 import { ledgerBench } from "./bench/ledger.ts";
 import { type Bench, BenchError, resultText } from "./bench/result.ts";
+import { scanBench } from "./bench/scan.ts";
 import { signBench } from "./bench/sign.ts";
 import { RegtestError } from "./regtest.ts";
 
-const BENCHES: readonly Bench[] = [signBench, lawBench, applianceBench, ledgerBench];
+const BENCHES: readonly Bench[] = [signBench, lawBench, applianceBench, ledgerBench, scanBench];
 
 /** More rounds than this need more blocks and coins than regtest's subsidy pays for. */
 const ROUNDS_MAX = 200;

@@ -1,11 +1,10 @@
 /** The orchestrator's view of the chain through a node. No wallet of the node is used. */
-import { Block } from "bitcoinjs-lib";
-import { hex } from "../../policies/bitcoin/hash.ts";
-import { shown } from "../../policies/bitcoin/transaction.ts";
+import { fromHex, hex } from "../../policies/bitcoin/hash.ts";
 import { type MsatsPerVbyte, msatsPerVbyte } from "../../policies/money.ts";
 import type { Bitcoind } from "../../signer/node/bitcoind.ts";
 import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
 import { satsOfBtc } from "../../signer/node/exact-json.ts";
+import { parseBlock, parseTx } from "./chain-block.ts";
 
 export interface Chain {
   readonly tip: () => Promise<ChainTip>;
@@ -17,6 +16,18 @@ export interface Chain {
   /** Sends, or finds that it was sent before: sending twice is once. */
   readonly send: (rawTx: Uint8Array) => Promise<void>;
   readonly inMempool: (txid: string) => Promise<boolean>;
+  /** Where a transaction is now. A hint for people and states: money is booked by blocks alone. */
+  readonly fate: (txid: string) => Promise<TxFate>;
+  /**
+   * What the mempool holds beyond `seen` (txids), a bounded part a call, and which of `seen` it no
+   * longer holds.
+   */
+  readonly mempool: (seen: ReadonlySet<string>) => Promise<MempoolNews>;
+  /**
+   * A short text that changes when the tip or the mempool does: cheap enough to ask each second.
+   * The same text twice is no promise that nothing happened.
+   */
+  readonly pulse: () => Promise<string>;
   /** The node's own estimate, or null where it has none, as on a quiet chain. */
   readonly feeRate: (targetBlocks: number) => Promise<MsatsPerVbyte | null>;
 }
@@ -40,7 +51,27 @@ export interface ChainTx {
   readonly outputs: readonly { readonly sats: bigint; readonly script: Uint8Array }[];
 }
 
-/** `known` is success too: the node has it in its mempool or in a block. */
+/**
+ * - `block`: in this block of the best chain
+ * - `gone`: neither in the mempool nor in the best chain
+ * - `unknown`: not in the mempool, and the node keeps no index to look through its blocks with
+ */
+export type TxFate =
+  | { readonly kind: "mempool" | "gone" | "unknown" }
+  | { readonly kind: "block"; readonly height: number; readonly hash: string };
+
+export interface MempoolNews {
+  readonly fresh: readonly ChainTx[];
+  /** Mined, replaced, conflicted, expired or pushed out: `fate` tells which of the first. */
+  readonly gone: readonly string[];
+  /** There is more than one call brings: ask again with what is seen by then. */
+  readonly more: boolean;
+}
+
+/**
+ * `known` is success too: the node has it in its mempool or in a block. `accepted` by a source that
+ * cannot test means that nothing speaks against it: `send` will tell.
+ */
 export type Acceptance =
   | { readonly kind: "accepted" | "known" }
   | { readonly kind: "rejected"; readonly reason: string };
@@ -55,8 +86,10 @@ const RPC_INVALID_ADDRESS_OR_KEY = -5;
 const RPC_INVALID_PARAMETER = -8;
 const RPC_VERIFY_ALREADY_IN_UTXO_SET = -27;
 
-/** Reject reasons that mean: we have sent this before. */
-const KNOWN = new Set(["txn-already-in-mempool", "txn-already-known"]);
+/** Whether a node's reject reason means: this was sent before. */
+export function isKnown(reason: string): boolean {
+  return reason === "txn-already-in-mempool" || reason === "txn-already-known";
+}
 
 export function openChain(node: Bitcoind): Chain {
   return {
@@ -69,19 +102,9 @@ export function openChain(node: Bitcoind): Chain {
     hashAt: (height) => orNull(node.call<string>("getblockhash", [height]), RPC_INVALID_PARAMETER),
     async block(hash) {
       // Raw bytes: a tenth of the JSON, and the amounts need no reading of decimals.
-      const block = Block.fromHex(await node.call<string>("getblock", [hash, 0]));
-      if (shown(block.getHash()) !== hash) {
-        throw new ChainError(`the node at ${node.where} answered with another block than ${hash}`);
-      }
-      return {
-        hash,
-        previous: block.prevHash === undefined ? "" : shown(block.prevHash),
-        transactions: (block.transactions ?? []).map((tx) => ({
-          txid: () => tx.getId(),
-          spends: tx.ins.map((input) => `${shown(input.hash)}:${input.index}`),
-          outputs: tx.outs.map(({ value, script }) => ({ sats: value, script })),
-        })),
-      };
+      const { block } = parseBlock(fromHex(await node.call<string>("getblock", [hash, 0])));
+      if (block.hash === hash) return block;
+      throw new ChainError(`the node at ${node.where} answered with another block than ${hash}`);
     },
     async accepts(rawTx) {
       const [answer] = await node.call<
@@ -89,7 +112,7 @@ export function openChain(node: Bitcoind): Chain {
       >("testmempoolaccept", [[hex(rawTx)]]);
       if (answer?.allowed === true) return { kind: "accepted" };
       const reason = answer?.["reject-reason"] ?? "the node gave no reason";
-      return KNOWN.has(reason) ? { kind: "known" } : { kind: "rejected", reason };
+      return isKnown(reason) ? { kind: "known" } : { kind: "rejected", reason };
     },
     async send(rawTx) {
       await orNull(
@@ -97,12 +120,16 @@ export function openChain(node: Bitcoind): Chain {
         RPC_VERIFY_ALREADY_IN_UTXO_SET,
       );
     },
-    async inMempool(txid) {
-      const entry = await orNull(
-        node.call<object>("getmempoolentry", [txid]),
-        RPC_INVALID_ADDRESS_OR_KEY,
-      );
-      return entry !== null;
+    inMempool: (txid) => inMempool(node, txid),
+    fate: (txid) => fateOf(node, txid),
+    mempool: (seen) => mempoolNews(node, seen),
+    async pulse() {
+      const info = await node.call<{ readonly bestblockhash: string }>("getblockchaininfo");
+      // A replacement pays more than what it replaces, so the fees move when the size does not.
+      const { size, bytes, total_fee } = await node.call<{
+        readonly [figure: string]: number | string;
+      }>("getmempoolinfo");
+      return [info.bestblockhash, size, bytes, total_fee].join(" ");
     },
     async feeRate(targetBlocks) {
       const { feerate } = await node.call<{ readonly feerate?: string | number }>(
@@ -112,6 +139,60 @@ export function openChain(node: Bitcoind): Chain {
       // BTC per 1000 vB in sats is the rate in millisats per vB.
       return feerate === undefined ? null : msatsPerVbyte(satsOfBtc(String(feerate)));
     },
+  };
+}
+
+async function inMempool(node: Bitcoind, txid: string): Promise<boolean> {
+  const entry = node.call<object>("getmempoolentry", [txid]);
+  return (await orNull(entry, RPC_INVALID_ADDRESS_OR_KEY)) !== null;
+}
+
+async function fateOf(node: Bitcoind, txid: string): Promise<TxFate> {
+  if (await inMempool(node, txid)) return { kind: "mempool" };
+  const asked = node.call<{ readonly blockhash?: string; readonly confirmations?: number }>(
+    "getrawtransaction",
+    [txid, true],
+  );
+  const found = await orNull(asked, RPC_INVALID_ADDRESS_OR_KEY);
+  if (found === null) return { kind: (await hasIndex(node)) ? "gone" : "unknown" };
+  // It came into the mempool between our questions.
+  if (found.blockhash === undefined) return { kind: "mempool" };
+  // The index also remembers blocks that have left the chain.
+  if ((found.confirmations ?? 0) < 1) return { kind: "gone" };
+  const { height } = await node.call<{ readonly height: number }>("getblockheader", [
+    found.blockhash,
+  ]);
+  return { kind: "block", height, hash: found.blockhash };
+}
+
+async function hasIndex(node: Bitcoind): Promise<boolean> {
+  const { txindex } = await node.call<{ readonly txindex?: { readonly synced: boolean } }>(
+    "getindexinfo",
+    ["txindex"],
+  );
+  return txindex?.synced === true;
+}
+
+/** Some tens of MB at the very most: under what one answer of the client may hold. */
+const FRESH_MAX = 500;
+
+async function mempoolNews(node: Bitcoind, seen: ReadonlySet<string>): Promise<MempoolNews> {
+  const held = new Set(await node.call<readonly string[]>("getrawmempool"));
+  const unseen = [...held].filter((txid) => !seen.has(txid));
+  const asked = unseen.slice(0, FRESH_MAX);
+  const answers = await node.batch(
+    asked.map((txid) => ({ method: "getrawtransaction", params: [txid] })),
+  );
+  const fresh: ChainTx[] = [];
+  for (const answer of answers) {
+    // One that is gone already is no news.
+    if (answer.kind === "result") fresh.push(parseTx(fromHex(String(answer.result))));
+    else if (answer.error.rpcCode !== RPC_INVALID_ADDRESS_OR_KEY) throw answer.error;
+  }
+  return {
+    fresh,
+    gone: [...seen].filter((txid) => !held.has(txid)),
+    more: unseen.length > asked.length,
   };
 }
 

@@ -8,11 +8,12 @@ import { temporaryFolder } from "../support/node.ts";
 const folder = temporaryFolder();
 const MAIN = join(import.meta.dirname, "../../orchestrator/main.ts");
 
+const NODE = 'node: { url: "http://127.0.0.1:18443", cookie: /tmp/.cookie }';
 const GOOD = `
 format: ballast/orchestrator@1
 network: regtest
 store: /tmp/ballast.sqlite
-node: { url: "http://127.0.0.1:18443", cookie: /tmp/.cookie }
+${NODE}
 signer: { url: "https://127.0.0.1:7001", tls: { ca: /tmp/ca.pem, cert: /tmp/o.pem, key: /tmp/o.key } }
 token: /tmp/api.token
 fees: { sat_per_vbyte_min: 1.5, sat_per_vbyte_max: 200 }
@@ -54,7 +55,24 @@ describe("the configuration", () => {
     });
   });
 
+  it("takes an Esplora server in the place of a node", () => {
+    const esplora = "https://esplora.example/api";
+    const node = `node: { esplora: "${esplora}" }`;
+    expect(read(GOOD.replace(NODE, node)).node).toEqual({ esplora });
+  });
+
   it.each([
+    [
+      "two nodes",
+      GOOD.replace("cookie:", "esplora: https://e.example, cookie:"),
+      "node: has `url`",
+    ],
+    ["no node", GOOD.replace(NODE, "node: {}"), "node: has `url`"],
+    [
+      "an Esplora of files",
+      GOOD.replace(NODE, 'node: { esplora: "file:///e" }'),
+      "node.esplora: Invalid URL",
+    ],
     ["an unknown key", `${GOOD}confirmatons: 2\n`, "confirmatons"],
     ["a key that stands twice", `${GOOD}network: signet\n`, "unique"],
     ["a relative path", GOOD.replace("store: /tmp/", "store: "), "store: must be an absolute path"],

@@ -55,6 +55,23 @@ export function memoryChain(): MemoryChain {
       });
     },
     inMempool: async (txid) => mempool.some((tx) => tx.txid() === txid),
+    fate: async (txid) => {
+      if (mempool.some((tx) => tx.txid() === txid)) return { kind: "mempool" };
+      const height = blocks.findIndex((block) =>
+        block.transactions.some((tx) => tx.txid() === txid),
+      );
+      const hash = blocks[height]?.hash;
+      return hash === undefined ? { kind: "gone" } : { kind: "block", height, hash };
+    },
+    mempool: async (seen) => {
+      const held = new Set(mempool.map((tx) => tx.txid()));
+      return {
+        fresh: mempool.filter((tx) => !seen.has(tx.txid())),
+        gone: [...seen].filter((txid) => !held.has(txid)),
+        more: false,
+      };
+    },
+    pulse: async () => [tip().hash, ...mempool.map((tx) => tx.txid())].join(" "),
     feeRate: async () => msatsPerVbyte(2_000n),
     mine(count) {
       for (let i = 0; i < count; i += 1) {

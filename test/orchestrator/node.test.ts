@@ -1,7 +1,8 @@
 /** The path of a coin on a real node: what consensus and the mempool say counts. */
-import { beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { balancesOf, checkBook } from "../../orchestrator/accounts/book.ts";
-import { openChain } from "../../orchestrator/io/chain.ts";
+import { type Chain, openChain } from "../../orchestrator/io/chain.ts";
+import { openEsplora } from "../../orchestrator/io/esplora.ts";
 import { lastScanned } from "../../orchestrator/spend/blocks.ts";
 import { type BuildRequest, buildPsbt } from "../../orchestrator/spend/build.ts";
 import { finalise } from "../../orchestrator/spend/combine.ts";
@@ -10,6 +11,7 @@ import { type Psbt, readPsbt, writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { addressOf, scriptOf } from "../../policies/bitcoin/taproot.ts";
 import { sats } from "../../policies/money.ts";
 import { CHANGE, RECEIVE } from "../../policies/vault.ts";
+import { openEsploraServer } from "../support/esplora-server.ts";
 import { describeNode, type TestNode } from "../support/node.ts";
 import { type Household, holder, household, signWith } from "./holders.ts";
 import {
@@ -27,15 +29,35 @@ import {
 const DEPOSIT = 150_000n;
 
 describeNode("a coin on a real node", (node) => {
+  pathOfCoin(node, async () => ({ chain: openChain(node.rpc), close: async () => undefined }));
+});
+
+describeNode("a coin over an Esplora server", (node) => {
+  pathOfCoin(node, async () => {
+    const server = await openEsploraServer({ rpc: () => node.rpc, tests: false });
+    const chain = openEsplora({ url: server.url, network: "regtest", pauseMs: 1 });
+    return { chain, close: server.stop };
+  });
+});
+
+interface OpenedChain {
+  readonly chain: Chain;
+  readonly close: () => Promise<void>;
+}
+
+function pathOfCoin(node: TestNode, open: () => Promise<OpenedChain>): void {
   let world: World;
   let ann: Resident;
+  let opened: OpenedChain;
 
   beforeAll(async () => {
     await node.miner.mine(101);
-    world = openWorld(openChain(node.rpc));
+    opened = await open();
+    world = openWorld(opened.chain);
     ann = await moveIn(world, "ann");
     await world.settle();
   });
+  afterAll(() => opened.close());
 
   const mine = async (blocks: number) => {
     await node.miner.mine(blocks);
@@ -44,7 +66,7 @@ describeNode("a coin on a real node", (node) => {
   const balances = () => balancesOf(world.store.db, ann.account);
 
   it("knows the tip, and no block above it", async () => {
-    const chain = openChain(node.rpc);
+    const { chain } = world.parts;
     const { height, hash } = await chain.tip();
     expect(await chain.hashAt(height)).toBe(hash);
     expect(await chain.hashAt(height + 1)).toBeNull();
@@ -116,7 +138,7 @@ describeNode("a coin on a real node", (node) => {
     expect((await intentOf(world, id)).state).toBe("confirmed");
     expect(await balances()).toEqual({ available: 0n, reserved: 0n });
   });
-});
+}
 
 /** Virtual bytes of a spend of one coin to one P2TR output. */
 const BIG_ONE_IN_ONE_OUT = 172n;
