@@ -14,6 +14,8 @@ import {
   readVault,
   vaultScripts,
 } from "../policies/vault.ts";
+import { type CoinSource, readCoins } from "./exit-kit/coins.ts";
+import { coinsInWords } from "./exit-kit/words.ts";
 import { InputError, parsed, readDocumentFile, withInput } from "./input.ts";
 
 interface ComposeOptions {
@@ -58,6 +60,22 @@ export function addVault(program: Command): void {
         return 0;
       });
     });
+  vault
+    .command("coins <file>")
+    .description("When each coin of a vault opens, and which want a refresh before that.")
+    .option("--coins <file>", "the coins, a ballast/chain@1 document")
+    .option("--node <url>", "or a node that is asked for them")
+    .option("--cookie <file>", "the node's cookie file")
+    .action((file: string, options: CoinSource) =>
+      withInput(false, async () => {
+        const document = readDocumentFile("vault", file);
+        const read = parsed("vault", file, () => readVault(document));
+        const known = await readCoins(read, options);
+        if (known === null) throw new InputError("coins", "whose word? name --coins or --node");
+        console.log(coinsInWords(read, known));
+        return 0;
+      }),
+    );
 }
 
 function compose(options: ComposeOptions) {
