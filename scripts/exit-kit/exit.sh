@@ -65,11 +65,14 @@ number() {
 check() {
   chain=$(node getblockchaininfo </dev/null | field chain) || true
   [ -n "$chain" ] || die "no node answers to: $CLI
-Start bitcoind (Bitcoin Core 28 or newer), or say how to reach it with BITCOIN_CLI."
+Start bitcoind (Bitcoin Core 29 or newer), or say how to reach it with BITCOIN_CLI."
   case "$NETWORK $chain" in
     'bitcoin main' | 'testnet test' | 'testnet testnet4' | 'signet signet' | 'regtest regtest') ;;
     *) die "this kit is for $NETWORK, and the node runs the chain \"$chain\". Nothing was done." ;;
   esac
+  version=$(node getnetworkinfo </dev/null | field version)
+  [ "${version:-0}" -ge 290000 ] ||
+    die "this node is too old for descriptors of two branches: use Bitcoin Core 29 or newer"
   [ -r "$HERE/descriptor.txt" ] || die "descriptor.txt is missing beside exit.sh"
   DESCRIPTOR=$(tr -d ' \r\n' <"$HERE/descriptor.txt")
   case $DESCRIPTOR in
@@ -116,8 +119,8 @@ find_coins() {
 coins() {
   check
   list=$(find_coins)
-  echo "Vault $VAULT on $NETWORK, best block $TIP"
-  [ -n "$list" ] || { echo "It has no coins (of addresses 0 to $LAST_INDEX)."; return; }
+  echo "Vault $VAULT on $NETWORK, best block $TIP, addresses 0 to $LAST_INDEX"
+  [ -n "$list" ] || { echo "It has no confirmed coins there."; return; }
   say "$list" | while read -r txid vout sats height; do
     echo "$txid:$vout  $sats sats, confirmed in block $height"
     age=$((TIP - height + 1))
@@ -156,9 +159,12 @@ Use: ./exit.sh together ADDRESS FEE"
   check
   valid=$(say "$address" | node validateaddress | field isvalid)
   [ "$valid" = true ] || die "$address is no address of $NETWORK"
-  list=$(find_coins)
-  list=$(say "$list" | awk -v tip="$TIP" -v rest="$rest" 'NF == 4 && tip - $4 + 1 >= rest')
-  [ -n "$list" ] || die "no coin is open yet. ./exit.sh coins tells when each one opens."
+  found=$(find_coins)
+  open=$(say "$found" | awk -v tip="$TIP" -v rest="$rest" 'NF == 4 && tip - $4 + 1 >= rest')
+  [ -n "$open" ] || die "no coin is open yet. ./exit.sh coins tells when each one opens."
+  # A coin that costs more than it holds stays behind; more than 500 are for another payment.
+  list=$(say "$open" | awk -v cost="$((rate * weight / 4))" '$3 > cost' | sed 500q)
+  [ -n "$list" ] || die "at this fee every coin costs more than it holds"
 
   count=0 total=0 inputs=''
   while read -r txid vout sats height; do
@@ -175,7 +181,9 @@ EOF
   psbt=$(printf '%s\n' "[$inputs]" "[{\"$address\":$(btc $out)}]" | node createpsbt)
   psbt=$({ say "$psbt"; scanned "$DESCRIPTOR"; } | node utxoupdatepsbt)
   say "$psbt" >"$mode.psbt"
+  left=$(($(say "$open" | grep -c .) - count))
   echo "$count coins, $total sats together"
+  [ "$left" -eq 0 ] || echo "($left more stay behind: too small for this fee, or for another payment)"
   echo "$out sats to $address"
   echo "$fee sats fee"
   echo "Written to $mode.psbt. It moves nothing until it is signed and sent."
