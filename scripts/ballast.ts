@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { addAudit } from "./audit.ts";
 import { addCeremony } from "./ceremony.ts";
+import { addExitKit } from "./exit-kit.ts";
 import { addExplain } from "./explain.ts";
 import { addHsm } from "./hsm.ts";
 import { addJournal } from "./journal.ts";
@@ -20,6 +21,7 @@ const program = new Command("ballast")
 
 addAudit(program);
 addCeremony(program);
+addExitKit(program);
 addExplain(program);
 addHsm(program);
 addJournal(program);

@@ -8,7 +8,7 @@ import { historySchema } from "../policies/history.ts";
 import { readIntent } from "../policies/intent.ts";
 import type { RuleReport } from "../policies/report.ts";
 import { readVault } from "../policies/vault.ts";
-import { InputError, parsed, readDocumentFile, readPsbtFile, withInput } from "./input.ts";
+import { checked, InputError, parsed, readDocumentFile, readPsbtFile, withInput } from "./input.ts";
 
 const EXIT = { approved: 0, refused: 3, held: 4 } as const;
 
@@ -72,25 +72,6 @@ function read(options: Options) {
     now: time(options.at),
     psbt: readPsbtFile(options.psbt),
   };
-}
-
-function checked<Value>(
-  what: string,
-  file: string,
-  schema: {
-    safeParse: (
-      value: unknown,
-    ) =>
-      | { success: true; data: Value }
-      | { success: false; error: { issues: readonly { path: PropertyKey[]; message: string }[] } };
-  },
-): Value {
-  const result = schema.safeParse(readDocumentFile(what, file));
-  if (result.success) return result.data;
-  const reasons = result.error.issues.map(
-    (issue) => `${issue.path.join(".") || "document"}: ${issue.message}`,
-  );
-  throw new InputError(what, `${what} ${file}: ${reasons.join("; ")}`);
 }
 
 function time(text: string | undefined): number {

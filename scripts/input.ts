@@ -72,6 +72,26 @@ export function parsed<Value>(what: string, file: string, read: () => Value): Va
   }
 }
 
+/** Reads a document by its schema; every reason is told. */
+export function checked<Value>(
+  what: string,
+  file: string,
+  schema: {
+    safeParse: (
+      value: unknown,
+    ) =>
+      | { success: true; data: Value }
+      | { success: false; error: { issues: readonly { path: PropertyKey[]; message: string }[] } };
+  },
+): Value {
+  const result = schema.safeParse(readDocumentFile(what, file));
+  if (result.success) return result.data;
+  const reasons = result.error.issues.map(
+    (issue) => `${issue.path.join(".") || "document"}: ${issue.message}`,
+  );
+  throw new InputError(what, `${what} ${file}: ${reasons.join("; ")}`);
+}
+
 /** Runs a command; an InputError ends it with exit code 2 and its words. */
 export async function withInput(json: boolean, run: () => number | Promise<number>): Promise<void> {
   try {

@@ -4,6 +4,12 @@ import { hex } from "../policies/bitcoin/hash.ts";
 import { NETWORKS, type Network } from "../policies/bitcoin/network.ts";
 import { addressOf } from "../policies/bitcoin/taproot.ts";
 import {
+  importPulser,
+  pulserScriptAt,
+  readPulserVault,
+  watchOnlyReasons,
+} from "../policies/pulser.ts";
+import {
   CHANGE,
   composeVault,
   descriptorOf,
@@ -14,6 +20,8 @@ import {
   readVault,
   vaultScripts,
 } from "../policies/vault.ts";
+import { type CoinSource, readCoins } from "./exit-kit/coins.ts";
+import { coinsInWords } from "./exit-kit/words.ts";
 import { InputError, parsed, readDocumentFile, withInput } from "./input.ts";
 
 interface ComposeOptions {
@@ -53,8 +61,38 @@ export function addVault(program: Command): void {
     .option("--json", "print one JSON object")
     .action((file: string, options: { count: string; json?: boolean }) => {
       return withInput(options.json === true, () => {
-        const shown = show(file, Number(options.count));
+        const shown = show(file, countOf(options.count));
         console.log(options.json === true ? JSON.stringify(shown) : inWords(shown));
+        return 0;
+      });
+    });
+  vault
+    .command("coins <file>")
+    .description("When each coin of a vault opens, and which want a refresh before that.")
+    .option("--coins <file>", "the coins, a ballast/chain@1 document")
+    .option("--node <url>", "or a node that is asked for them")
+    .option("--cookie <file>", "the node's cookie file")
+    .action((file: string, options: CoinSource) =>
+      withInput(false, async () => {
+        const document = readDocumentFile("vault", file);
+        const read = parsed("vault", file, () => readVault(document));
+        const known = await readCoins(read, options);
+        if (known === null) throw new InputError("coins", "whose word? name --coins or --node");
+        console.log(coinsInWords(read, known));
+        return 0;
+      }),
+    );
+  vault
+    .command("import-pulser <file>")
+    .description(
+      "Addresses of a vault of Pulser, of its user_N_public.json, and why it is watch-only.",
+    )
+    .option("--count <n>", "addresses a branch", "3")
+    .option("--json", "print one JSON object")
+    .action((file: string, options: { count: string; json?: boolean }) => {
+      return withInput(options.json === true, () => {
+        const imported = importedPulser(file, countOf(options.count));
+        console.log(options.json === true ? JSON.stringify(imported) : pulserInWords(imported));
         return 0;
       });
     });
@@ -90,10 +128,13 @@ function compose(options: ComposeOptions) {
 /** Deriving is quick, but nobody reads more. */
 const COUNT_MAX = 1_000;
 
+function countOf(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 0 && count <= COUNT_MAX) return count;
+  throw new InputError("count", `--count takes 0 to ${COUNT_MAX}`);
+}
+
 function show(file: string, count: number) {
-  if (!Number.isInteger(count) || count < 0 || count > COUNT_MAX) {
-    throw new InputError("count", `--count takes 0 to ${COUNT_MAX}`);
-  }
   const document = readDocumentFile("vault", file);
   const vault = parsed("vault", file, () => readVault(document));
   const scripts = vaultScripts(vault);
@@ -147,4 +188,33 @@ function exitInWords({ exit, receive, change }: ReturnType<typeof show>): readon
     "or later. Every move of a coin starts its count anew. The leaf of each address:",
     ...[...receive, ...change].map((one) => `  /${one.branch}/${one.index}  ${one.exitLeaf}`),
   ];
+}
+
+function importedPulser(file: string, count: number) {
+  const record = readDocumentFile("vault", file);
+  const vault = parsed("vault", file, () => readPulserVault(importPulser(record)));
+  const addresses = (branch: typeof RECEIVE | typeof CHANGE) =>
+    Array.from({ length: count }, (_, index) => {
+      const { script, leaf } = pulserScriptAt(vault, branch, index);
+      return { branch, index, address: addressOf(script, vault.network), leaf: hex(leaf) };
+    });
+  return {
+    document: vault.document,
+    watchOnly: watchOnlyReasons(vault),
+    receive: addresses(RECEIVE),
+    change: addresses(CHANGE),
+  };
+}
+
+function pulserInWords(imported: ReturnType<typeof importedPulser>): string {
+  const { document, watchOnly, receive, change } = imported;
+  const line = ({ index, address }: (typeof receive)[number]) => `  ${index}  ${address}`;
+  return [
+    `Pulser's vault of user ${document.user} on ${document.network}: watched, never paid into. Why:`,
+    ...watchOnly.map((reason) => `- ${reason}`),
+    "Its coins belong into a new vault, all of them. Addresses, to look for them:",
+    ...receive.map(line),
+    "Change",
+    ...change.map(line),
+  ].join("\n");
 }

@@ -4,10 +4,8 @@ import type { SpendFacts } from "../facts.ts";
 import { flowsOf, gainOf } from "../flows.ts";
 import { rateFloor } from "../money.ts";
 import { userSigned } from "../purpose.ts";
+import { ageOf, ripeAge } from "../rest.ts";
 import { each, heightOf, no, notYet, type Rule } from "./rule.ts";
-
-/** Of its timelock a coin has spent, before a refresh is worth its fee. */
-const REFRESH_FROM = { numerator: 60, denominator: 100 } as const;
 
 export const upkeepRules = {
   "refresh-due": {
@@ -21,8 +19,8 @@ export const upkeepRules = {
         if (blocks === null) return no(`input ${i} has no timelock that a refresh would restart`);
         const known = chain.coins.get(outpoint);
         if (known?.kind !== "unspent") return [];
-        const age = known.height === 0 ? 0 : heightOf(spend) - known.height + 1;
-        const due = Math.ceil((blocks * REFRESH_FROM.numerator) / REFRESH_FROM.denominator);
+        const age = ageOf({ height: known.height, tip: heightOf(spend) });
+        const due = ripeAge(blocks);
         return age >= due
           ? []
           : notYet(`input ${i} is ${age} blocks old, due from ${due}`, `in ${due - age} blocks`);

@@ -1,8 +1,8 @@
-import { HDKey } from "@scure/bip32";
 import { expect, it } from "vitest";
-import { childOf } from "../../policies/bitcoin/account-key.ts";
-import { fromHex, hex } from "../../policies/bitcoin/hash.ts";
-import { addressOf, leafHashOf, multiLeaf, taprootOutput } from "../../policies/bitcoin/taproot.ts";
+import { hex } from "../../policies/bitcoin/hash.ts";
+import { addressOf } from "../../policies/bitcoin/taproot.ts";
+import { pulserScriptAt, readPulserVault } from "../../policies/pulser.ts";
+import { RECEIVE } from "../../policies/vault.ts";
 import { describeVectors } from "../support/vectors.ts";
 
 /** Pulser's recorded addresses, `tr(K,multi_a(2,lsp/*,trustee/*,user/*))`, bit for bit. */
@@ -16,21 +16,21 @@ describeVectors("the seeds: Pulser's 2-of-3 addresses", "seeds.json", (text) => 
 
   for (const { case: name, input, expected } of addresses) {
     it(name, () => {
-      const { internalKey, xpubs } = readDescriptor(input.descriptor);
-      const keys = xpubs.map((xpub) => {
-        const { publicKey, chainCode } = HDKey.fromExtendedKey(xpub, TESTNET);
-        if (publicKey === null || chainCode === null) throw new Error(`${xpub} has no key`);
-        return childOf({ publicKey, chainCode }, input.index).publicKey.subarray(1);
+      const [lsp = "", trustee = "", user = ""] = xpubsOf(input.descriptor);
+      const vault = readPulserVault({
+        format: "ballast/pulser-vault@1",
+        network: "testnet",
+        user: "1",
+        descriptors: [input.descriptor, input.descriptor],
+        keys: { lsp, trustee, user },
       });
-      const leaf = multiLeaf(2, keys);
-      const leafHash = leafHashOf(leaf);
-      const output = taprootOutput(internalKey, leafHash);
+      const { script, leaf, leafHash, controlBlock } = pulserScriptAt(vault, RECEIVE, input.index);
       expect({
-        address: addressOf(output.script, "testnet"),
-        script_pubkey: hex(output.script),
+        address: addressOf(script, "testnet"),
+        script_pubkey: hex(script),
         tapleaf_script: hex(leaf),
         tapleaf_hash: hex(leafHash),
-        control_block: hex(output.controlBlock),
+        control_block: hex(controlBlock),
       }).toEqual(expected);
     });
   }
@@ -42,13 +42,7 @@ interface Row {
   readonly expected: Readonly<Record<string, string>>;
 }
 
-const TESTNET = { private: 0x04358394, public: 0x043587cf };
-
-function readDescriptor(descriptor: string) {
-  const groups = /^tr\((?<key>[0-9a-f]{64}),multi_a\(2,(?<keys>.*)\)\)$/.exec(descriptor)?.groups;
-  const keys = groups?.["keys"]?.split(",") ?? [];
-  return {
-    internalKey: fromHex(groups?.["key"] ?? ""),
-    xpubs: keys.map((key) => key.replace(/^\[[^\]]*\]/, "").replace(/\/\*$/, "")),
-  };
+function xpubsOf(descriptor: string): readonly string[] {
+  const keys = /multi_a\(2,(.*)\)\)$/.exec(descriptor)?.[1] ?? "";
+  return keys.split(",").map((key) => key.replace(/^\[[^\]]*\]/, "").replace(/\/\*$/, ""));
 }
