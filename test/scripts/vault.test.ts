@@ -1,6 +1,6 @@
-/** `ballast vault`, called as a person calls it. */
+/** `ballast vault` and `ballast exit-kit`, called as a person calls it. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HDKey } from "@scure/bip32";
@@ -85,6 +85,22 @@ describe("ballast vault", () => {
       const run = ballast(["vault", "coins", vault, ...words]);
       expect(run).toMatchObject({ status: 2, stderr: expect.stringMatching(reason) });
     }
+  });
+
+  it("exit-kit writes into a new folder, and never over an older kit", () => {
+    const vault = save("exit.json", EXIT_VAULT.vault.document);
+    const out = join(folder, "kit");
+    expect(ballast(["exit-kit", "--vault", vault, "--out", out]).status).toBe(0);
+    expect(readdirSync(out).sort()).toEqual([
+      "README.md",
+      "bsms.txt",
+      "descriptor.txt",
+      "exit.sh",
+      "labels.jsonl",
+      "policy.json",
+    ]);
+    const again = ballast(["exit-kit", "--vault", vault, "--out", out]);
+    expect(again).toMatchObject({ status: 2, stderr: expect.stringMatching(/is not empty/) });
   });
 
   it("import-pulser: addresses and the reasons why it is only watched", () => {
