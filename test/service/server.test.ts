@@ -456,7 +456,7 @@ describe("what is asked", () => {
     ["/v1/accounts", { label: "x".repeat(65) }],
     ["/v1/accounts", { label: "vault", network: "bitcoin" }],
     ["/v1/vaults", { vault: registrationOf(USER_VAULT).vault }],
-    ["/v1/vaults", { ...registrationOf(USER_VAULT), proofs: { user: "0".repeat(129) } }],
+    ["/v1/vaults", { ...registrationOf(USER_VAULT), proofs: { user: "0".repeat(131) } }],
     ["/v1/vaults", { ...registrationOf(USER_VAULT), proofs: { thief: "00" } }],
   ])("%s with a body of another form is 400: %j", async (path, body) => {
     expect((await problemOf(await post(path, body))).status).toBe(400);
