@@ -10,6 +10,7 @@ import { sats } from "../../policies/money.ts";
 import { CHANGE, type VaultScripts } from "../../policies/vault.ts";
 import { withdrawalReleased, withdrawalReserved } from "../accounts/book.ts";
 import type { Scripts } from "../accounts/scripts.ts";
+import type { Chain } from "../io/chain.ts";
 import type { Clock } from "../io/clock.ts";
 import type { IntentState } from "../io/schema.ts";
 import type { Db, Store } from "../io/store.ts";
@@ -33,12 +34,16 @@ import { LOCKTIME_WINDOW_BLOCKS, needsCeremony, windowBlocks } from "./signers.t
 
 export interface ReserveParts {
   readonly store: Store;
+  readonly chain: Pick<Chain, "tip">;
   readonly scripts: Scripts;
   readonly clock: Clock;
   readonly log: Log;
   /** Coins that one spend may take. */
   readonly inputsMax: number;
 }
+
+/** Blocks that come faster than a step are no catching up. */
+const BLOCKS_BEHIND_MAX = 6;
 
 const STUMBLE = { rule: "can-be-built", retry: "at the next step" };
 
@@ -48,10 +53,13 @@ export function reserveRole(parts: ReserveParts): Role {
   async function step(): Promise<"idle"> {
     const tip = await lastScanned(store.db);
     if (tip === null) return "idle";
+    await expire(parts, tip.height);
+    // While the scanner catches up its height dates a spend so far back that signers refuse it for good.
+    const behind = (await parts.chain.tip()).height - tip.height;
+    if (behind > BLOCKS_BEHIND_MAX) return "idle";
     await eachDue(parts, { states: ["raised"] }, STUMBLE, (intent) =>
       build(parts, intent, tip.height),
     );
-    await expire(parts, tip.height);
     return "idle";
   }
 

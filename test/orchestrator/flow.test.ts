@@ -213,6 +213,20 @@ describe("a withdrawal", () => {
     await expectCover(scene);
   });
 
+  it.each([
+    [6, "built"],
+    [7, "raised"],
+  ])("is not dated by a scanner that is %i blocks behind: %s", async (behind, state) => {
+    const scene = await open();
+    const { id } = await withdraw(scene, scene.ann, { sats: 40_000n, reference: "w-1" });
+    // The blocks are there, and nobody has looked at them yet.
+    scene.chain.mine(behind);
+    await scene.roles.reserve.step();
+    expect((await intentOf(scene, id)).state).toBe(state);
+    await scene.settle();
+    expect((await intentOf(scene, id)).state).toBe("built");
+  });
+
   it("can be cancelled before the first signature, and its coins are free", async () => {
     const scene = await open();
     const { id } = await withdraw(scene, scene.ann, { sats: 40_000n, reference: "w-1" });
