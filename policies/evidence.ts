@@ -22,7 +22,8 @@ import { hash } from "./evidence/scalar.ts";
 import { type StatementFacts, statementFacts, statementSchema } from "./evidence/statement.ts";
 import { type VoteFacts, voteFacts, voteSchema } from "./evidence/vote.ts";
 import { type SpendFacts, spendFacts } from "./facts.ts";
-import type { Vault, VaultScripts } from "./vault.ts";
+import type { Vault } from "./vault.ts";
+import type { VaultScripts } from "./vault-scripts.ts";
 
 const psbtText = z
   .string()

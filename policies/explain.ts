@@ -21,7 +21,8 @@ import {
   ruleReports,
 } from "./report.ts";
 import type { RuleId } from "./rules.ts";
-import { type Vault, vaultScripts } from "./vault.ts";
+import type { Vault } from "./vault.ts";
+import { vaultScripts } from "./vault-scripts.ts";
 
 export interface ExplainOptions {
   readonly psbt: Psbt;

@@ -26,14 +26,8 @@ import {
 import { concat, equal, reader, sized, u8, u64 } from "./bitcoin/wire.ts";
 import { foreignOutputLies, inputLies, type Lie, ownOutputLies, readUtxo } from "./lies.ts";
 import { type Found, locator } from "./locate.ts";
-import {
-  type Branch,
-  type Role,
-  THRESHOLD,
-  type VaultKind,
-  type VaultScript,
-  type VaultScripts,
-} from "./vault.ts";
+import { type Branch, type Role, THRESHOLD, type VaultKind } from "./vault.ts";
+import type { VaultScript, VaultScripts } from "./vault-scripts.ts";
 
 export interface SpendFacts {
   readonly txid: string;

@@ -21,7 +21,8 @@ import { LEAF_VERSION, taprootOutput, tapTreeRoot } from "./bitcoin/taproot.ts";
 import { readPreviousTx, type TxOutput } from "./bitcoin/transaction.ts";
 import { concat, equal, u8 } from "./bitcoin/wire.ts";
 import type { Found } from "./locate.ts";
-import type { Holder, VaultScript, VaultScripts } from "./vault.ts";
+import type { Holder } from "./vault.ts";
+import type { VaultScript, VaultScripts } from "./vault-scripts.ts";
 
 /** The PSBT says something of this input or output that recomputation contradicts. */
 export interface Lie {

@@ -5,14 +5,8 @@ import { fieldsOf, type PsbtMap, readTapDerivation } from "./bitcoin/psbt-fields
 import { scriptTypeOf } from "./bitcoin/script-type.ts";
 import { equal } from "./bitcoin/wire.ts";
 import { exitBranch } from "./exit.ts";
-import {
-  type Branch,
-  CHANGE,
-  RECEIVE,
-  type Vault,
-  type VaultScript,
-  type VaultScripts,
-} from "./vault.ts";
+import { type Branch, CHANGE, RECEIVE, type Vault } from "./vault.ts";
+import type { VaultScript, VaultScripts } from "./vault-scripts.ts";
 
 export interface Found {
   readonly vault: Vault;

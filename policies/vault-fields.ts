@@ -7,7 +7,8 @@ import { fromHex } from "./bitcoin/hash.ts";
 import { field, IN, OUT, type PsbtField } from "./bitcoin/psbt-fields.ts";
 import { LEAF_VERSION, tapTree } from "./bitcoin/taproot.ts";
 import { concat, size, sized, u8, u32, u64 } from "./bitcoin/wire.ts";
-import type { Role, Vault, VaultScript } from "./vault.ts";
+import type { Role, Vault } from "./vault.ts";
+import type { VaultScript } from "./vault-scripts.ts";
 
 /** An input: its coin, the 2-of-3 leaf, and every key's way to it. */
 export function coinFields(vault: Vault, script: VaultScript, sats: bigint): readonly PsbtField[] {

@@ -18,8 +18,8 @@ import {
   RECEIVE,
   type Role,
   readVault,
-  vaultScripts,
 } from "../policies/vault.ts";
+import { vaultScripts } from "../policies/vault-scripts.ts";
 import { type CoinSource, readCoins } from "./exit-kit/coins.ts";
 import { coinsInWords } from "./exit-kit/words.ts";
 import { InputError, parsed, readDocumentFile, withInput } from "./input.ts";

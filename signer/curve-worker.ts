@@ -6,12 +6,8 @@ import { readPsbt } from "../policies/bitcoin/psbt.ts";
 import { verifies } from "../policies/bitcoin/schnorr.ts";
 import { evidenceFacts } from "../policies/evidence.ts";
 import { spendFacts } from "../policies/facts.ts";
-import {
-  readVault,
-  type VaultDocument,
-  type VaultScripts,
-  vaultScripts,
-} from "../policies/vault.ts";
+import { readVault, type VaultDocument } from "../policies/vault.ts";
+import { type VaultScripts, vaultScripts } from "../policies/vault-scripts.ts";
 import type { CurveAnswer, CurveRequest, SignJob, VerifyJob } from "./curve.ts";
 
 /** Vaults whose scripts are remembered; the oldest gives way. */

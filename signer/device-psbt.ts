@@ -12,7 +12,7 @@ import { midstates, SIGHASH_DEFAULT, taprootSighash } from "../policies/bitcoin/
 import { type Tx, txidOf } from "../policies/bitcoin/transaction.ts";
 import { equal } from "../policies/bitcoin/wire.ts";
 import type { Approval } from "../policies/decide.ts";
-import { CHANGE, type Holder, type Vault, vaultScripts } from "../policies/vault.ts";
+import { CHANGE, type Holder, type Vault } from "../policies/vault.ts";
 import {
   coinFields,
   derivationFields,
@@ -20,6 +20,7 @@ import {
   outputFields,
   utxoField,
 } from "../policies/vault-fields.ts";
+import { vaultScripts } from "../policies/vault-scripts.ts";
 
 export interface DeviceSpend {
   readonly approval: Approval;

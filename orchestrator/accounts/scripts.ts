@@ -1,13 +1,7 @@
 /** The scripts that are watched: each address of each vault up to a gap ahead of the last used. */
 import { hex } from "../../policies/bitcoin/hash.ts";
-import {
-  type Branch,
-  CHANGE,
-  RECEIVE,
-  readVault,
-  type VaultScripts,
-  vaultScripts,
-} from "../../policies/vault.ts";
+import { type Branch, CHANGE, RECEIVE, readVault } from "../../policies/vault.ts";
+import { type VaultScripts, vaultScripts } from "../../policies/vault-scripts.ts";
 import type { Db } from "../io/store.ts";
 
 /** BIP44's gap: a wallet that finds this many unused addresses in a row looks no further. */

@@ -6,7 +6,7 @@
 import { fromHex } from "../../policies/bitcoin/hash.ts";
 import type { Network } from "../../policies/bitcoin/network.ts";
 import { type Notice, readNotice, signsNotice } from "../../policies/evidence/notice.ts";
-import type { VaultScripts } from "../../policies/vault.ts";
+import type { VaultScripts } from "../../policies/vault-scripts.ts";
 import type { Hears, VaultRegistration, Words } from "../../signer/signer.ts";
 import type { Scripts } from "../accounts/scripts.ts";
 import type { Clock } from "../io/clock.ts";

@@ -8,8 +8,9 @@ import type { PsbtField } from "../../policies/bitcoin/psbt-fields.ts";
 import type { Tx, TxInput, TxOutput } from "../../policies/bitcoin/transaction.ts";
 import { compare } from "../../policies/bitcoin/wire.ts";
 import type { Sats } from "../../policies/money.ts";
-import type { Branch, Vault, VaultScript, VaultScripts } from "../../policies/vault.ts";
+import type { Branch, Vault } from "../../policies/vault.ts";
 import { coinFields, outputFields } from "../../policies/vault-fields.ts";
+import type { VaultScript, VaultScripts } from "../../policies/vault-scripts.ts";
 import type { Payment } from "./select.ts";
 
 export interface BuildRequest {

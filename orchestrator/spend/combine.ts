@@ -10,7 +10,8 @@ import { fieldsOf, IN, type PsbtField, withFields } from "../../policies/bitcoin
 import { txidOf, writeSignedTx, writeUnsignedTx } from "../../policies/bitcoin/transaction.ts";
 import { compare, equal } from "../../policies/bitcoin/wire.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import { type Role, THRESHOLD, type VaultScripts } from "../../policies/vault.ts";
+import { type Role, THRESHOLD } from "../../policies/vault.ts";
+import type { VaultScripts } from "../../policies/vault-scripts.ts";
 
 export interface CombineRequest {
   /** As built: its fields stay, and no partial PSBT changes them. */

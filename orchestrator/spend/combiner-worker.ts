@@ -1,12 +1,8 @@
 /** The combining thread; see combiner.ts. */
 import { parentPort } from "node:worker_threads";
 import { readPsbt, writePsbt } from "../../policies/bitcoin/psbt.ts";
-import {
-  readVault,
-  type VaultDocument,
-  type VaultScripts,
-  vaultScripts,
-} from "../../policies/vault.ts";
+import { readVault, type VaultDocument } from "../../policies/vault.ts";
+import { type VaultScripts, vaultScripts } from "../../policies/vault-scripts.ts";
 import { combine, finalise } from "./combine.ts";
 import type { CombinedBytes, CombinerAnswer, CombinerRequest } from "./combiner.ts";
 

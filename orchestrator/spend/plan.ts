@@ -1,7 +1,8 @@
 /** What a spend is made of: which coins, what goes where, and the fee. Reads rows and writes none. */
 import { readIntent } from "../../policies/intent.ts";
 import { msatsPerVbyte, type Sats } from "../../policies/money.ts";
-import { type Branch, CHANGE, RECEIVE, type VaultScripts } from "../../policies/vault.ts";
+import { type Branch, CHANGE, RECEIVE } from "../../policies/vault.ts";
+import type { VaultScripts } from "../../policies/vault-scripts.ts";
 import type { Scripts } from "../accounts/scripts.ts";
 import type { Db } from "../io/store.ts";
 import type { BuildRequest } from "./build.ts";

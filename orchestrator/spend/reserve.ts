@@ -7,7 +7,8 @@
 import { writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { shown, txidOf } from "../../policies/bitcoin/transaction.ts";
 import { sats } from "../../policies/money.ts";
-import { CHANGE, type VaultScripts } from "../../policies/vault.ts";
+import { CHANGE } from "../../policies/vault.ts";
+import type { VaultScripts } from "../../policies/vault-scripts.ts";
 import { withdrawalReleased, withdrawalReserved } from "../accounts/book.ts";
 import type { Scripts } from "../accounts/scripts.ts";
 import type { Chain } from "../io/chain.ts";

@@ -8,7 +8,7 @@ import { sha256 } from "../../policies/bitcoin/hash.ts";
 import { type Psbt, readPsbt, readPsbtText } from "../../policies/bitcoin/psbt.ts";
 import { u32 } from "../../policies/bitcoin/wire.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import type { VaultScripts } from "../../policies/vault.ts";
+import type { VaultScripts } from "../../policies/vault-scripts.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import type { Key, Signer } from "../../signer/signer.ts";
 import type { ChainSource, Ground } from "./ground.ts";

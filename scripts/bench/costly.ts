@@ -28,7 +28,8 @@ import {
 } from "../../policies/bitcoin/transaction.ts";
 import { concat, size, sized, u32, u64 } from "../../policies/bitcoin/wire.ts";
 import type { IntentDocument } from "../../policies/intent.ts";
-import { CHANGE, RECEIVE, type VaultScript, type VaultScripts } from "../../policies/vault.ts";
+import { CHANGE, RECEIVE } from "../../policies/vault.ts";
+import type { VaultScript, VaultScripts } from "../../policies/vault-scripts.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import type { Signer } from "../../signer/signer.ts";
 import { deepTree } from "./hostile.ts";

@@ -12,14 +12,8 @@ import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { PARAMETERS } from "../../policies/bitcoin/network.ts";
 import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { sats } from "../../policies/money.ts";
-import {
-  CHANGE,
-  MULTI_TEMPLATE,
-  RECEIVE,
-  type Role,
-  type Vault,
-  type VaultScripts,
-} from "../../policies/vault.ts";
+import { CHANGE, MULTI_TEMPLATE, RECEIVE, type Role, type Vault } from "../../policies/vault.ts";
+import type { VaultScripts } from "../../policies/vault-scripts.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import { openChain } from "../../signer/node/chain.ts";
 import { btcOfSats } from "../../signer/node/exact-json.ts";

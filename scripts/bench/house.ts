@@ -21,9 +21,8 @@ import {
   type Role,
   readVault,
   type Vault,
-  type VaultScripts,
-  vaultScripts,
 } from "../../policies/vault.ts";
+import { type VaultScripts, vaultScripts } from "../../policies/vault-scripts.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 import { guard } from "../../signer/guard.ts";
 import { type Journal, openJournal } from "../../signer/journal.ts";

@@ -19,7 +19,7 @@ import { type SpendFacts, spendFacts } from "../../policies/facts.ts";
 import { historyOf, historyQuery, NO_HISTORY } from "../../policies/history.ts";
 import { type IntentDocument, readIntent } from "../../policies/intent.ts";
 import { sats } from "../../policies/money.ts";
-import { type VaultScripts, vaultScripts } from "../../policies/vault.ts";
+import { type VaultScripts, vaultScripts } from "../../policies/vault-scripts.ts";
 import { openCurvePool } from "../../signer/curve.ts";
 import { bareCurve } from "./contenders.ts";
 import { type CostlyRow, timeControl, timeCostly } from "./costly.ts";

@@ -6,8 +6,8 @@ import {
   RECEIVE,
   THRESHOLD,
   type Vault,
-  vaultScripts,
 } from "../../policies/vault.ts";
+import { vaultScripts } from "../../policies/vault-scripts.ts";
 import type { KnownCoins } from "./coins.ts";
 import { addressAt, labelsOf } from "./labels.ts";
 import { coinsInWords } from "./words.ts";

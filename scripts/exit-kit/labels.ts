@@ -1,6 +1,7 @@
 /** Labels for wallets (BIP329): one JSON object a line. */
 import { addressOf } from "../../policies/bitcoin/taproot.ts";
-import { type Branch, CHANGE, RECEIVE, type Vault, vaultScripts } from "../../policies/vault.ts";
+import { type Branch, CHANGE, RECEIVE, type Vault } from "../../policies/vault.ts";
+import { vaultScripts } from "../../policies/vault-scripts.ts";
 import type { KnownCoins } from "./coins.ts";
 
 /** As many as wallets look ahead (BIP44's gap limit). */

@@ -23,14 +23,8 @@ import {
   possessionText,
   provesPossession,
 } from "../../policies/possession.ts";
-import {
-  CHANGE,
-  composeVault,
-  RECEIVE,
-  readVault,
-  type Vault,
-  vaultScripts,
-} from "../../policies/vault.ts";
+import { CHANGE, composeVault, RECEIVE, readVault, type Vault } from "../../policies/vault.ts";
+import { vaultScripts } from "../../policies/vault-scripts.ts";
 import { KeyError } from "../../signer/key-error.ts";
 import type { Key } from "../../signer/signer.ts";
 import { scureSighash } from "../support/second-opinion.ts";

@@ -19,14 +19,8 @@ import { spendFacts } from "../../policies/facts.ts";
 import type { IntentDocument } from "../../policies/intent.ts";
 import { sats } from "../../policies/money.ts";
 import { possessionHash, possessionText } from "../../policies/possession.ts";
-import {
-  CHANGE,
-  composeVault,
-  RECEIVE,
-  readVault,
-  type VaultScripts,
-  vaultScripts,
-} from "../../policies/vault.ts";
+import { CHANGE, composeVault, RECEIVE, readVault } from "../../policies/vault.ts";
+import { type VaultScripts, vaultScripts } from "../../policies/vault-scripts.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import { isLedgerKey } from "../../signer/ledger/key.ts";
 import { verifyTranscript } from "../../signer/ledger/transcript.ts";

@@ -7,7 +7,7 @@ import { midstates, taprootSighash } from "../../policies/bitcoin/sighash.ts";
 import { tapTree } from "../../policies/bitcoin/taproot.ts";
 import { type Tx, type TxOutput, writeUnsignedTx } from "../../policies/bitcoin/transaction.ts";
 import { concat, size, sized, u8, u32, u64 } from "../../policies/bitcoin/wire.ts";
-import type { VaultScript } from "../../policies/vault.ts";
+import type { VaultScript } from "../../policies/vault-scripts.ts";
 import { derivation, exitDerivations, type TestVault } from "../support/spend.ts";
 import { outpointBytes, outpointOf, previousTx, scriptOf, TEST_VAULTS } from "./build-scripts.ts";
 import { speakInput, speakOutput } from "./build-words.ts";

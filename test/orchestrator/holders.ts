@@ -7,14 +7,8 @@ import { IN, withFields } from "../../policies/bitcoin/psbt-fields.ts";
 import { concat } from "../../policies/bitcoin/wire.ts";
 import { spendFacts } from "../../policies/facts.ts";
 import { possessionHash, possessionKey, possessionText } from "../../policies/possession.ts";
-import {
-  composeVault,
-  type Role,
-  readVault,
-  type Vault,
-  type VaultScripts,
-  vaultScripts,
-} from "../../policies/vault.ts";
+import { composeVault, type Role, readVault, type Vault } from "../../policies/vault.ts";
+import { type VaultScripts, vaultScripts } from "../../policies/vault-scripts.ts";
 import type {
   Hears,
   NoticeOutcome,

@@ -19,7 +19,8 @@ import { acceptUserPsbt, signRole } from "../../orchestrator/spend/sign.ts";
 import type { PaymentPurpose } from "../../orchestrator/spend/signers.ts";
 import { readPsbt, writePsbtText } from "../../policies/bitcoin/psbt.ts";
 import { msatsPerVbyte } from "../../policies/money.ts";
-import { readVault, type VaultScripts, vaultScripts } from "../../policies/vault.ts";
+import { readVault } from "../../policies/vault.ts";
+import { type VaultScripts, vaultScripts } from "../../policies/vault-scripts.ts";
 import {
   type Holder,
   holder,

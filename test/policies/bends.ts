@@ -17,13 +17,8 @@ import type { Claim, HistoryDocument } from "../../policies/history.ts";
 import type { SpendIntent } from "../../policies/intent.ts";
 import { SATS_MAX, sats } from "../../policies/money.ts";
 import type { RuleId } from "../../policies/rules.ts";
-import {
-  CHANGE,
-  type ExitLeaf,
-  RECEIVE,
-  type Role,
-  type VaultScript,
-} from "../../policies/vault.ts";
+import { CHANGE, RECEIVE, type Role } from "../../policies/vault.ts";
+import type { ExitLeaf, VaultScript } from "../../policies/vault-scripts.ts";
 import {
   CHANGE_AT,
   type Draft,

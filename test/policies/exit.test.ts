@@ -27,8 +27,8 @@ import {
   type Role,
   readVault,
   VaultError,
-  vaultScripts,
 } from "../../policies/vault.ts";
+import { vaultScripts } from "../../policies/vault-scripts.ts";
 import { consensusObjection } from "../support/second-opinion.ts";
 import {
   EXIT_VAULT,

@@ -7,7 +7,8 @@ import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { equal } from "../../policies/bitcoin/wire.ts";
 import { EXIT_BLOCKS } from "../../policies/exit.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import { CHANGE, descriptorOf, RECEIVE, vaultScripts } from "../../policies/vault.ts";
+import { CHANGE, descriptorOf, RECEIVE } from "../../policies/vault.ts";
+import { vaultScripts } from "../../policies/vault-scripts.ts";
 import { branchesOf, vaultCoins } from "../../signer/node/vault-coins.ts";
 import { describeNode, type TestNode } from "../support/node.ts";
 import {

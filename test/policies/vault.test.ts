@@ -28,8 +28,8 @@ import {
   unspendableKey,
   type VaultDocument,
   VaultError,
-  vaultScripts,
 } from "../../policies/vault.ts";
+import { vaultScripts } from "../../policies/vault-scripts.ts";
 import { party, testVault, USER_VAULT } from "../support/spend.ts";
 
 const { document } = USER_VAULT.vault;

@@ -4,7 +4,7 @@ import { schnorr } from "@noble/curves/secp256k1.js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { readPsbt } from "../../policies/bitcoin/psbt.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import { vaultScripts } from "../../policies/vault.ts";
+import { vaultScripts } from "../../policies/vault-scripts.ts";
 import { CurveError, type CurvePool, openCurvePool, type VerifyJob } from "../../signer/curve.ts";
 import { faultOf } from "../support/signer-room.ts";
 import { honest, type SpendOptions, signatureOf, USER_VAULT } from "../support/spend.ts";

@@ -5,12 +5,8 @@ import { readPsbt } from "../../policies/bitcoin/psbt.ts";
 import { verifies } from "../../policies/bitcoin/schnorr.ts";
 import { evidenceFacts } from "../../policies/evidence.ts";
 import { spendFacts } from "../../policies/facts.ts";
-import {
-  readVault,
-  type VaultDocument,
-  type VaultScripts,
-  vaultScripts,
-} from "../../policies/vault.ts";
+import { readVault, type VaultDocument } from "../../policies/vault.ts";
+import { type VaultScripts, vaultScripts } from "../../policies/vault-scripts.ts";
 import type { CurvePool } from "../../signer/curve.ts";
 
 /** Answers as the workers of `openCurvePool` do: who signs twice makes two signatures. */

@@ -6,13 +6,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Approval, decide } from "../../policies/decide.ts";
-import {
-  composeVault,
-  type Role,
-  readVault,
-  type Vault,
-  vaultScripts,
-} from "../../policies/vault.ts";
+import { composeVault, type Role, readVault, type Vault } from "../../policies/vault.ts";
+import { vaultScripts } from "../../policies/vault-scripts.ts";
 import { type Journal, openJournal } from "../../signer/journal.ts";
 import { createJournal } from "../../signer/journal-file.ts";
 import type { LedgerKey } from "../../signer/ledger/key.ts";

@@ -58,10 +58,8 @@ import {
   readVault,
   type Vault,
   type VaultKind,
-  type VaultScript,
-  type VaultScripts,
-  vaultScripts,
 } from "../../policies/vault.ts";
+import { type VaultScript, type VaultScripts, vaultScripts } from "../../policies/vault-scripts.ts";
 
 export interface SpendOptions {
   /** Coins of the vault; a number means that many on the receive branch. */
