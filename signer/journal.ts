@@ -6,22 +6,23 @@
  */
 import type Database from "better-sqlite3";
 import type { Claim, ClaimContent } from "../policies/claim.ts";
-import type { Decision, Violation } from "../policies/decide.ts";
+import type { Decision } from "../policies/decide.ts";
 import {
   type History,
   type HistoryQuery,
   type LastAccount,
   nextClock,
 } from "../policies/history.ts";
-import { type AuditHead, type AuditLog, type AuditRecord, GENESIS, nextLink } from "./audit.ts";
+import { GENESIS } from "./audit.ts";
 import { openCommits } from "./commits.ts";
 import { claimEraser, claimWriter } from "./journal-claims.ts";
+import { type DecisionLog, decisionLog, remembered } from "./journal-decisions.ts";
 import { JournalError, type JournalOptions, openJournalFile } from "./journal-file.ts";
 import { claimReader, historyReader } from "./journal-history.ts";
 import { KeyError } from "./key-error.ts";
 import { type HighWater, readMirror, writeMirror } from "./mirror.ts";
 
-export interface Journal {
+export interface Journal extends DecisionLog {
   /** The SQLite handle, for the other owners of tables in this file: vaults.ts. */
   readonly database: Database.Database;
   /**
@@ -67,16 +68,6 @@ export interface Journal {
   /** Ends the pause of this number, on the word of the quorum; false when it is another one. */
   readonly resume: (pause: number) => boolean;
   readonly counts: () => JournalCounts;
-  /** The whole decision log with its signed heads. */
-  readonly auditLog: () => AuditLog;
-  /** At most `limit` records from this number on, and the heads that attest records among them. */
-  readonly auditPage: (from: number, limit: number) => AuditLog;
-  /** The last decision, where no head attests it yet. */
-  readonly unattested: () => HighWater | null;
-  /** Keeps a signed head of this log; a head of another one is a bug. */
-  readonly attest: (head: AuditHead) => void;
-  /** Number and link of the last decision: what the mirror holds when all is well. */
-  readonly highWater: () => HighWater;
   readonly close: () => void;
 }
 
@@ -136,6 +127,7 @@ export function openJournal(options: JournalOptions): Journal {
   const claimsOf = claimReader(db);
   const writeClaim = claimWriter(db);
   const eraseClaim = claimEraser(db);
+  const { append, linkAt, ...decisions } = decisionLog(db);
   const statements = {
     state: db.prepare<[], StateRow>("SELECT clock, height, paused, pauses FROM state"),
     advance: db.prepare("UPDATE state SET clock = ?, height = ?"),
@@ -160,30 +152,6 @@ export function openJournal(options: JournalOptions): Journal {
       "SELECT digest FROM answers WHERE request = ?",
     ),
     insertAnswer: db.prepare("INSERT INTO answers VALUES (?, ?) ON CONFLICT DO NOTHING"),
-    head: db.prepare<[], { link: string }>(
-      "SELECT link FROM decisions ORDER BY sequence DESC LIMIT 1",
-    ),
-    lines: db.prepare<[], LineRow>(
-      "SELECT sequence, record, link FROM decisions ORDER BY sequence",
-    ),
-    line: db.prepare<[number], LineRow>(
-      "SELECT sequence, record, link FROM decisions WHERE sequence = ?",
-    ),
-    last: db.prepare<[], LineRow>(
-      "SELECT sequence, record, link FROM decisions ORDER BY sequence DESC LIMIT 1",
-    ),
-    heads: db.prepare<[], HeadRow>("SELECT * FROM heads ORDER BY sequence"),
-    lastHead: db.prepare<[], { sequence: bigint }>(
-      "SELECT sequence FROM heads ORDER BY sequence DESC LIMIT 1",
-    ),
-    page: db.prepare<[number, number], LineRow>(
-      "SELECT sequence, record, link FROM decisions WHERE sequence >= ? ORDER BY sequence LIMIT ?",
-    ),
-    pageHeads: db.prepare<[number, number], HeadRow>(
-      "SELECT * FROM heads WHERE sequence >= ? AND sequence < ? ORDER BY sequence",
-    ),
-    insertHead: db.prepare("INSERT INTO heads VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"),
-    insertDecision: db.prepare("INSERT INTO decisions (record, link) VALUES (?, ?)"),
     counts: db.prepare<[], { claims: bigint; answers: bigint; decisions: bigint }>(
       `SELECT (SELECT count(*) FROM claims) AS claims, (SELECT count(*) FROM answers) AS answers,
               (SELECT count(*) FROM decisions) AS decisions`,
@@ -200,13 +168,6 @@ export function openJournal(options: JournalOptions): Journal {
     const before = state();
     const clock = nextClock({ before: Number(before.clock), wall, medianTime: medianTimeMs });
     return { clock, height: Math.max(Number(before.height), seen) };
-  }
-
-  /** One more record in the decision log, within the caller's transaction. */
-  function append(record: AuditRecord): HighWater {
-    const { text, link } = nextLink(statements.head.get()?.link ?? null, record);
-    const sequence = Number(statements.insertDecision.run(text, link).lastInsertRowid);
-    return { sequence, link };
   }
 
   const claim = db.transaction(
@@ -252,7 +213,7 @@ export function openJournal(options: JournalOptions): Journal {
   /** A journal that has less, or other decisions than its mirror, is an older copy. */
   function checkMirror(mirror: string): void {
     const mark = readMirror(mirror);
-    const link = mark.sequence === 0 ? GENESIS : statements.line.get(mark.sequence)?.link;
+    const link = mark.sequence === 0 ? GENESIS : linkAt(mark.sequence);
     if (link === mark.link) return;
     throw new JournalError(
       "older",
@@ -298,6 +259,7 @@ export function openJournal(options: JournalOptions): Journal {
 
   return {
     database: db,
+    ...decisions,
     claim: (request, decide) => {
       const { decision, mark } = claim.immediate(request, decide);
       // Before the key is asked; a mirror that cannot be written lets nothing be signed.
@@ -319,32 +281,6 @@ export function openJournal(options: JournalOptions): Journal {
     claimed: isClaimed,
     free: (claim) => free.immediate(claim),
     recordSoon: (answer) => commits.add(() => record(answer)),
-    auditLog: () => ({
-      lines: statements.lines.all().map(numbered),
-      heads: statements.heads.all().map(numbered),
-    }),
-    auditPage: (from, limit) => ({
-      lines: statements.page.all(from, limit).map(numbered),
-      heads: statements.pageHeads.all(from, from + limit).map(numbered),
-    }),
-    highWater: () => {
-      const row = statements.last.get();
-      return row === undefined
-        ? { sequence: 0, link: GENESIS }
-        : { sequence: Number(row.sequence), link: row.link };
-    },
-    unattested: () => {
-      const row = statements.last.get();
-      if (row === undefined) return null;
-      const sequence = Number(row.sequence);
-      const attested = Number(statements.lastHead.get()?.sequence ?? 0n);
-      return attested >= sequence ? null : { sequence, link: row.link };
-    },
-    attest: ({ sequence, link, key, signature }) => {
-      if (statements.line.get(sequence)?.link !== link)
-        throw new Error("BUG: a head of another log");
-      statements.insertHead.run(sequence, link, key, signature);
-    },
     signatures: stored,
     record: (answer) => record.immediate(answer),
     answered: (request) => statements.answered.get(request)?.digest ?? null,
@@ -375,38 +311,9 @@ export function openJournal(options: JournalOptions): Journal {
   };
 }
 
-/** SQLite's integers are read as bigints; sequences are small. */
-function numbered<Row extends { readonly sequence: bigint }>(row: Row) {
-  return { ...row, sequence: Number(row.sequence) };
-}
-
 interface StateRow {
   readonly clock: bigint;
   readonly height: bigint;
   readonly paused: bigint;
   readonly pauses: bigint;
-}
-
-interface LineRow {
-  readonly sequence: bigint;
-  readonly record: string;
-  readonly link: string;
-}
-
-interface HeadRow {
-  readonly sequence: bigint;
-  readonly link: string;
-  readonly key: string;
-  readonly signature: string;
-}
-
-/** The log keeps what a person needs to understand a refusal, not all that a hostile PSBT says. */
-const REMEMBERED_MAX = 8;
-const REMEMBERED_CHARACTERS_MAX = 120;
-
-function remembered(violations: readonly Violation[]): readonly Violation[] {
-  return violations.slice(0, REMEMBERED_MAX).map((violation) => ({
-    ...violation,
-    detail: violation.detail.slice(0, REMEMBERED_CHARACTERS_MAX),
-  }));
 }
