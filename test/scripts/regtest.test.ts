@@ -149,6 +149,20 @@ describeNode("the relay rules of the node", (node) => {
     expect(await allowed([{ data: "aa".repeat(80) }])).toBe(true);
   });
 
+  it("relays every lock time that has passed, as a wallet dates its payments", async () => {
+    const home = await node.rpc.call<string>("getnewaddress", [], wallet);
+    await node.miner.mine(22);
+    const call = <Result>(method: string, params: readonly unknown[]) =>
+      node.rpc.call<Result>(method, params, wallet);
+    for (const locktime of [0, 20, 21, 22]) {
+      const bare = await call("createrawtransaction", [[], { [home]: 1 }, locktime]);
+      const { hex: funded } = await call<{ hex: string }>("fundrawtransaction", [bare]);
+      const { hex } = await call<{ hex: string }>("signrawtransactionwithwallet", [funded]);
+      const [answer] = await call<{ allowed: boolean }[]>("testmempoolaccept", [[hex]]);
+      expect(answer, `lock time ${locktime}`).toMatchObject({ allowed: true });
+    }
+  });
+
   it("relays a replacement by fee", async () => {
     const address = await node.rpc.call<string>("getnewaddress", ["", "bech32m"], wallet);
     const { txid } = await node.miner.fund(address, 100_000n);
