@@ -1,7 +1,11 @@
-/** How the tables came to be, step by step. */
+/** How the tables came to be, step by step, in either database's words. */
+import type { SqlDialect } from "./dialect.ts";
 
-const FIRST = `
-create table meta (name text primary key, value text not null) strict;
+/** Statements that lead from the tables as they were to the tables as they are. */
+type Migration = (sql: SqlDialect) => string;
+
+const FIRST: Migration = (sql) => `
+create table meta (name text primary key, value text not null)${sql.table};
 
 create table accounts (
   id text primary key,
@@ -12,26 +16,26 @@ create table accounts (
   state text not null check (state in ('begun', 'open')),
   document text not null,
   proofs text,
-  created_at integer not null
-) strict;
+  created_at ${sql.integer} not null
+)${sql.table};
 
 create table vaults (
   id text primary key,
   account text not null references accounts (id),
   document text not null
-) strict;
+)${sql.table};
 create index vaults_account on vaults (account);
 
 -- Looked up once for every Taproot output of every block: the script is the key.
 create table scripts (
   script text primary key,
   vault text not null references vaults (id),
-  branch integer not null,
-  position integer not null,
+  branch ${sql.integer} not null,
+  position ${sql.integer} not null,
   unique (vault, branch, position)
-) strict, without rowid;
+)${sql.keyed};
 
-create table blocks (height integer primary key, hash text not null) strict;
+create table blocks (height ${sql.integer} primary key, hash text not null)${sql.table};
 
 create table intents (
   id text primary key,
@@ -41,53 +45,53 @@ create table intents (
   document text not null,
   state text not null check (state in ('raised', 'built', 'user-signed', 'held', 'signed',
     'broadcast', 'confirmed', 'refused', 'cancelled', 'conflicted')),
-  sats integer not null check (sats > 0),
-  fee_rate integer not null check (fee_rate >= 0),
-  fee_sats integer check (fee_sats >= 0),
-  unsigned_psbt blob,
-  psbt blob,
+  sats ${sql.integer} not null check (sats > 0),
+  fee_rate ${sql.integer} not null check (fee_rate >= 0),
+  fee_sats ${sql.integer} check (fee_sats >= 0),
+  unsigned_psbt ${sql.bytes},
+  psbt ${sql.bytes},
   txid text,
-  locktime integer,
-  change_position integer,
-  raw_tx blob,
+  locktime ${sql.integer},
+  change_position ${sql.integer},
+  raw_tx ${sql.bytes},
   violations text not null,
   rules text not null,
-  retry_at integer not null,
-  attempts integer not null,
-  mined_height integer,
-  bookings integer not null,
-  released integer not null check (released in (0, 1)),
-  created_at integer not null,
+  retry_at ${sql.integer} not null,
+  attempts ${sql.integer} not null,
+  mined_height ${sql.integer},
+  bookings ${sql.integer} not null,
+  released ${sql.integer} not null check (released in (0, 1)),
+  created_at ${sql.integer} not null,
   -- One number, one withdrawal: a number used again with other content is a mistake.
   unique (account, reference)
-) strict;
+)${sql.table};
 create index intents_state on intents (state, retry_at);
 
 create table intent_events (
   intent text not null references intents (id),
-  sequence integer not null,
-  at integer not null,
+  sequence ${sql.integer} not null,
+  at ${sql.integer} not null,
   state text not null,
   detail text not null,
   primary key (intent, sequence)
-) strict, without rowid;
+)${sql.keyed};
 
 create table coins (
   outpoint text primary key,
   vault text not null references vaults (id),
-  branch integer not null,
-  position integer not null,
-  sats integer not null check (sats >= 0),
+  branch ${sql.integer} not null,
+  position ${sql.integer} not null,
+  sats ${sql.integer} not null check (sats >= 0),
   kind text not null check (kind in ('deposit', 'change')),
   state text not null check (state in ('seen', 'confirmed', 'gone')),
-  bookings integer not null,
-  height integer,
+  bookings ${sql.integer} not null,
+  height ${sql.integer},
   spent_by text,
-  spent_height integer,
+  spent_height ${sql.integer},
   reserved_by text references intents (id),
   check ((state = 'gone') = (height is null)),
   check ((spent_by is null) = (spent_height is null))
-) strict;
+)${sql.table};
 create index coins_vault on coins (vault, spent_by);
 create index coins_height on coins (height);
 create index coins_spent_height on coins (spent_height);
@@ -98,33 +102,31 @@ create table postings (
   id text primary key,
   kind text not null,
   subject text not null,
-  at integer not null
-) strict;
+  at ${sql.integer} not null
+)${sql.table};
 
 create table entries (
   posting text not null references postings (id),
   account text not null,
   currency text not null,
-  amount integer not null check (amount <> 0),
+  amount ${sql.integer} not null check (amount <> 0),
   primary key (posting, account, currency)
-) strict, without rowid;
+)${sql.keyed};
 create index entries_account on entries (account, currency);
 
 create table balances (
   account text not null,
   currency text not null,
-  amount integer not null,
+  amount ${sql.integer} not null,
   primary key (account, currency)
-) strict, without rowid;
+)${sql.keyed};
 
 -- What was booked stays: a mistake is mended by another posting.
-create trigger postings_stay before update on postings begin select raise(abort, 'postings stay'); end;
-create trigger postings_remain before delete on postings begin select raise(abort, 'postings stay'); end;
-create trigger entries_stay before update on entries begin select raise(abort, 'entries stay'); end;
-create trigger entries_remain before delete on entries begin select raise(abort, 'entries stay'); end;
+${sql.stay("postings", "postings")}
+${sql.stay("entries", "postings")}
 `;
 
-const CEREMONIES = `
+const CEREMONIES: Migration = (sql) => `
 alter table intents add column purpose text not null default 'withdrawal';
 
 alter table vaults add column proofs text;
@@ -138,9 +140,9 @@ create table stations (
   account text references accounts (id),
   key text not null unique,
   token_hash text unique,
-  created_at integer not null,
+  created_at ${sql.integer} not null,
   check ((role = 'user') = (account is not null))
-) strict;
+)${sql.table};
 
 create table ceremonies (
   id text primary key,
@@ -148,11 +150,11 @@ create table ceremonies (
   document text not null,
   state text not null check (state in ('open', 'approved', 'complete', 'declined', 'expired',
     'superseded')),
-  sequence integer not null,
+  sequence ${sql.integer} not null,
   head text not null,
-  closed integer not null check (closed in (0, 1)),
-  created_at integer not null
-) strict;
+  closed ${sql.integer} not null check (closed in (0, 1)),
+  created_at ${sql.integer} not null
+)${sql.table};
 -- One spend, one ceremony at a time.
 create unique index ceremonies_live on ceremonies (intent) where state in ('open', 'approved');
 create index ceremonies_closed on ceremonies (closed, created_at);
@@ -164,12 +166,12 @@ create table ceremony_participants (
   key text not null,
   attestation text,
   primary key (ceremony, name)
-) strict, without rowid;
+)${sql.keyed};
 create index ceremony_participants_key on ceremony_participants (key);
 
 create table ceremony_events (
   ceremony text not null references ceremonies (id),
-  sequence integer not null,
+  sequence ${sql.integer} not null,
   at text not null,
   by text not null,
   act text not null,
@@ -178,50 +180,47 @@ create table ceremony_events (
   hash text not null,
   signature text,
   primary key (ceremony, sequence)
-) strict, without rowid;
-create trigger ceremony_events_stay before update on ceremony_events
-  begin select raise(abort, 'transcripts stay'); end;
-create trigger ceremony_events_remain before delete on ceremony_events
-  begin select raise(abort, 'transcripts stay'); end;
+)${sql.keyed};
+${sql.stay("ceremony_events", "transcripts")}
 
 create table notices (
-  sequence integer primary key,
+  sequence ${sql.counter},
   vault text not null references vaults (id),
   kind text not null,
   text text not null unique,
   signature text not null,
-  at integer not null,
+  at ${sql.integer} not null,
   told text not null check (told in ('waiting', 'heard', 'refused')),
   reasons text not null,
-  retry_at integer not null,
-  attempts integer not null
-) strict;
+  retry_at ${sql.integer} not null,
+  attempts ${sql.integer} not null
+)${sql.table};
 create index notices_told on notices (told, retry_at);
 create index notices_vault on notices (vault, sequence);
 `;
 
-const ROTATIONS = `
-alter table vaults add column number integer not null default 0;
+const ROTATIONS: Migration = (sql) => `
+alter table vaults add column number ${sql.integer} not null default 0;
 create unique index vaults_number on vaults (account, number);
 
 create table rotations (
   account text not null references accounts (id),
-  number integer not null,
+  number ${sql.integer} not null,
   user_key text not null,
   trustee_key text not null,
   document text not null,
   proofs text,
-  created_at integer not null,
+  created_at ${sql.integer} not null,
   primary key (account, number)
-) strict, without rowid;
+)${sql.keyed};
 `;
 
-const EVIDENCE = `
+const EVIDENCE: Migration = () => `
 alter table intents add column evidence text;
 `;
 
 /** SQLite changes no constraint of a column, so the column is made anew: of one state more. */
-const LSP_SIGNED = `
+const LSP_SIGNED: Migration = () => `
 drop index intents_state;
 alter table intents rename column state to former;
 alter table intents add column state text not null default 'raised' check (state in ('raised',
@@ -232,5 +231,28 @@ alter table intents drop column former;
 create index intents_state on intents (state, retry_at);
 `;
 
+/**
+ * What an account's people and their software are told, in the order in which it happened.
+ */
+const EVENTS: Migration = (sql) => `
+create table events (
+  sequence ${sql.counter},
+  key text not null unique,
+  kind text not null,
+  account text references accounts (id),
+  data text not null,
+  at ${sql.integer} not null
+)${sql.table};
+create index events_account on events (account, sequence);
+${sql.stay("events", "events")}
+`;
+
 /** In order; never edited once released, only added to. */
-export const migrations: readonly string[] = [FIRST, CEREMONIES, ROTATIONS, EVIDENCE, LSP_SIGNED];
+export const migrations: readonly Migration[] = [
+  FIRST,
+  CEREMONIES,
+  ROTATIONS,
+  EVIDENCE,
+  LSP_SIGNED,
+  EVENTS,
+];

@@ -26,6 +26,7 @@ export interface Schema {
   readonly ceremony_participants: CeremonyParticipantTable;
   readonly ceremony_events: CeremonyEventTable;
   readonly notices: NoticeTable;
+  readonly events: EventTable;
 }
 
 /** A person's account. Written by accounts/accounts.ts. */
@@ -263,4 +264,17 @@ export interface NoticeTable {
   readonly reasons: string;
   readonly retry_at: bigint;
   readonly attempts: bigint;
+}
+
+/** What happened, for whoever wants to be told. Written by accounts/events.ts, never changed. */
+export interface EventTable {
+  /** The order in which it was written. */
+  readonly sequence: Generated<bigint>;
+  /** The same each time it is looked at: told once. */
+  readonly key: string;
+  readonly kind: string;
+  readonly account: string | null;
+  /** JSON. */
+  readonly data: string;
+  readonly at: bigint;
 }

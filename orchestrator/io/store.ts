@@ -5,6 +5,7 @@
 import Sqlite from "better-sqlite3";
 import { Kysely, type Selectable, SqliteDialect } from "kysely";
 import type { Network } from "../../policies/bitcoin/network.ts";
+import { SQLITE } from "./dialect.ts";
 import { migrations } from "./migrations.ts";
 import type { Schema } from "./schema.ts";
 
@@ -102,7 +103,7 @@ function migrate(sqlite: Sqlite.Database, path: string): void {
         }
         const next = migrations[done];
         if (next === undefined) return false;
-        sqlite.exec(next);
+        sqlite.exec(next(SQLITE));
         sqlite.pragma(`application_id = ${APPLICATION_ID}`);
         sqlite.pragma(`user_version = ${done + 1}`);
         return true;

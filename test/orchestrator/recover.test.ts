@@ -12,6 +12,7 @@ import {
 import { keepNotice } from "../../orchestrator/ceremony/notices.ts";
 import { requestsFor } from "../../orchestrator/ceremony/requests.ts";
 import { registerStation } from "../../orchestrator/ceremony/stations.ts";
+import { SQLITE } from "../../orchestrator/io/dialect.ts";
 import { migrations } from "../../orchestrator/io/migrations.ts";
 import { openStore } from "../../orchestrator/io/store.ts";
 import { heldOnChain } from "../../orchestrator/spend/coins.ts";
@@ -544,7 +545,7 @@ describe("a database of before", () => {
     const path = join(folder(), "before.sqlite");
     const raw = new Sqlite(path);
     const before = migrations.slice(0, 4);
-    for (const step of before) raw.exec(step);
+    for (const step of before) raw.exec(step(SQLITE));
     raw.exec(`insert into meta (name, value) values ('network', 'regtest');
       insert into accounts values ('a', 'ann', 'u', 't', 'l', 'open', '{}', null, 0);
       insert into vaults (id, account, document) values ('v', 'a', '{}');`);

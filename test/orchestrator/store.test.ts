@@ -2,6 +2,7 @@ import { join } from "node:path";
 import Sqlite from "better-sqlite3";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { SQLITE } from "../../orchestrator/io/dialect.ts";
 import { migrations } from "../../orchestrator/io/migrations.ts";
 import { openStore, type Store, StoreError } from "../../orchestrator/io/store.ts";
 import { temporaryFolder } from "../support/node.ts";
@@ -104,7 +105,7 @@ describe("a database file", () => {
   it("of the first version is brought forward, with all that it holds", async () => {
     const path = join(folder(), "first.sqlite");
     const raw = new Sqlite(path);
-    raw.exec(migrations[0] ?? "");
+    raw.exec(migrations[0]?.(SQLITE) ?? "");
     raw.exec(`
       insert into meta values ('network', 'regtest');
       insert into accounts values ('a', 'ann', 'u', 't', 'l', 'open', '{}', '{"user":"00"}', 1);
