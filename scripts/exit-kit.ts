@@ -2,13 +2,16 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { readVault } from "../policies/vault.ts";
+import { readVault, type Vault } from "../policies/vault.ts";
+import { openAsk } from "./ask.ts";
 import { type CoinSource, readCoins } from "./exit-kit/coins.ts";
 import { exitKit, type KitFile } from "./exit-kit/kit.ts";
 import { InputError, parsed, readDocumentFile, withInput } from "./input.ts";
 
 interface Options extends CoinSource {
-  readonly vault: string;
+  readonly vault?: string;
+  readonly api?: string;
+  readonly token?: string;
   readonly out: string;
 }
 
@@ -16,29 +19,70 @@ export function addExitKit(program: Command): void {
   program
     .command("exit-kit")
     .description("Write what a person needs to spend a vault without us, into a new folder.")
-    .requiredOption("--vault <file>", "the vault document")
+    .argument("[account]", "all vaults of this account, as the orchestrator has them")
+    .option("--vault <file>", "or the one vault of this document")
+    .option("--api <url>", "the orchestrator's API, for an account")
+    .option("--token <file>", "file with a token that may see the account")
     .requiredOption("--out <folder>", "a folder that is empty or not there yet")
     .option("--coins <file>", "list these coins too, a ballast/chain@1 document")
     .option("--node <url>", "or those of a node, which is asked for them")
     .option("--cookie <file>", "the node's cookie file")
-    .action((options: Options) =>
+    .action((account: string | undefined, options: Options) =>
       withInput(false, async () => {
-        const document = readDocumentFile("vault", options.vault);
-        const vault = parsed("vault", options.vault, () => readVault(document));
-        const kit = exitKit(vault, await readCoins(vault, options), {
-          script: text("exit.sh"),
-          exitPage: text("page-exit.md"),
-          multiPage: text("page-multi.md"),
-        });
-        writeKit(options.out, kit);
-        const alone =
-          vault.exit === null
-            ? "Nobody can leave this vault alone: any two of its keys can."
-            : `Its user can leave alone, ${vault.exit.blocks} blocks after a coin has arrived.`;
-        console.log(`${options.out}: ${[...kit.keys()].join(", ")}. ${alone}`);
+        for (const { vault, folder } of await vaultsOf(account, options)) {
+          const kit = exitKit(vault, await readCoins(vault, options), {
+            script: text("exit.sh"),
+            exitPage: text("page-exit.md"),
+            multiPage: text("page-multi.md"),
+          });
+          writeKit(folder, kit);
+          const alone =
+            vault.exit === null
+              ? "Nobody can leave this vault alone: any two of its keys can."
+              : `Its user can leave alone, ${vault.exit.blocks} blocks after a coin has arrived.`;
+          console.log(`${folder}: ${[...kit.keys()].join(", ")}. ${alone}`);
+        }
         return 0;
       }),
     );
+}
+
+interface KitVault {
+  readonly vault: Vault;
+  /** Where its kit goes. */
+  readonly folder: string;
+}
+
+/** The vault of the document, or those of the account: of older ones each in a folder beside. */
+async function vaultsOf(
+  account: string | undefined,
+  { vault: file, api, token, out }: Options,
+): Promise<readonly KitVault[]> {
+  if ((account === undefined) === (file === undefined)) {
+    throw new InputError(
+      "vault",
+      "name an account, or a vault document by --vault: one of the two",
+    );
+  }
+  if (file !== undefined) {
+    const document = readDocumentFile("vault", file);
+    return [{ vault: parsed("vault", file, () => readVault(document)), folder: out }];
+  }
+  if (api === undefined || token === undefined) {
+    throw new InputError("api", "an account's vaults are asked for: --api and --token say where");
+  }
+  const path = `/v1/accounts/${encodeURIComponent(account ?? "")}/vaults`;
+  const { vaults } = await openAsk({ api, token })<VaultsAnswer>(path);
+  // What the orchestrator says is read as strictly as a file: this is what one leaves with.
+  return vaults.map(({ state, document }) => {
+    const vault = parsed("vault", api, () => readVault(document));
+    const folder = state === "in-use" ? out : `${out}-${state}-${vault.id.slice(0, 8)}`;
+    return { vault, folder };
+  });
+}
+
+interface VaultsAnswer {
+  readonly vaults: readonly { readonly state: string; readonly document: unknown }[];
 }
 
 function text(name: string): string {

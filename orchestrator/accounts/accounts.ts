@@ -19,6 +19,8 @@ import {
   type HolderProofs,
   keyReasons,
   proveVault,
+  templateOf,
+  type VaultTemplate,
   vaultsOf,
 } from "./vaults.ts";
 
@@ -28,6 +30,8 @@ export interface AccountRequest {
   /** Account keys as key information with origin. */
   readonly userKey: string;
   readonly trusteeKey: string;
+  /** `multi` when left out. */
+  readonly template?: VaultTemplate | undefined;
 }
 
 export interface Account {
@@ -36,6 +40,7 @@ export interface Account {
   readonly state: "begun" | "open";
   readonly document: VaultDocument;
   readonly vault: string;
+  readonly template: VaultTemplate;
   /** What each holder signs to prove that the key is theirs. */
   readonly possession: { readonly user: string; readonly trustee: string };
   /** By role, in hex; null until the account is open. Each holder's own signer asks for them. */
@@ -89,7 +94,8 @@ export function openAccounts({ store, scripts, signer, network, clock }: Account
     if (reasons.length > 0) return refused("keys", reasons);
     const lspKey = await signer.accountKey(id);
     const name = `Ballast ${request.name}`;
-    const document = composeUserVault({ ...request, network, name, lspKey });
+    const template = request.template ?? "multi";
+    const document = composeUserVault({ ...request, template, network, name, lspKey });
     if (Array.isArray(document)) return refused("keys", document);
     const inserted = await store.db
       .insertInto("accounts")
@@ -122,9 +128,11 @@ export function openAccounts({ store, scripts, signer, network, clock }: Account
     const same =
       row.name === request.name &&
       row.user_key === request.userKey &&
-      row.trustee_key === request.trusteeKey;
+      row.trustee_key === request.trusteeKey &&
+      templateOf(readVault(JSON.parse(row.document))) === (request.template ?? "multi");
     if (!same) {
-      return refused("conflict", ["this user key is registered with another name or trustee"]);
+      const detail = "this user key is registered with another name, trustee or template";
+      return refused("conflict", [detail]);
     }
     return { kind: "done", account: await shownAccount(store.db, scripts, row), fresh };
   }
@@ -206,6 +214,7 @@ async function shownAccount(db: Db, scripts: Scripts, row: Row<"accounts">): Pro
     state: row.state,
     document: vault.document,
     vault: vault.id,
+    template: templateOf(vault),
     possession: {
       user: possessionText(vault, "user"),
       trustee: possessionText(vault, "trustee"),

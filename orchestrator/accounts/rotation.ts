@@ -18,6 +18,7 @@ import {
   type HolderProofs,
   keyReasons,
   proveVault,
+  templateOf,
   vaultsOf,
 } from "./vaults.ts";
 
@@ -68,7 +69,10 @@ export async function beginRotation(
   const lspKey = await signer.accountKey(number > 0n ? `${id}-${number}` : `${id}-r${-number}`);
   const called = number > 0n ? `${number + 1n}` : `recovery ${-number}`;
   const name = `Ballast ${account.name} ${called}`;
-  const document = composeUserVault({ ...{ network, name, lspKey }, ...keys });
+  // A rotation changes keys alone. A recovery's vault is `multi` (architecture section 3).
+  const template =
+    kind === "rotation" ? templateOf(readVault(JSON.parse(current.document))) : "multi";
+  const document = composeUserVault({ ...{ network, name, lspKey, template }, ...keys });
   if (Array.isArray(document)) return refused("keys", document);
   const row = {
     ...{ user_key: keys.userKey, trustee_key: keys.trusteeKey },

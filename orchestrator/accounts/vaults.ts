@@ -33,6 +33,18 @@ export interface VaultWish {
   readonly userKey: string;
   readonly lspKey: string;
   readonly trusteeKey: string;
+  readonly template: VaultTemplate;
+}
+
+/**
+ * - `multi`: any two of user, LSP and trustee
+ * - `multi+exit`: besides, the user alone once a coin has rested for 26,280 blocks
+ */
+export const VAULT_TEMPLATES = ["multi", "multi+exit"] as const;
+export type VaultTemplate = (typeof VAULT_TEMPLATES)[number];
+
+export function templateOf({ exit }: Pick<Vault, "exit">): VaultTemplate {
+  return exit === null ? "multi" : "multi+exit";
 }
 
 /** The vault of the three keys, or why they make no safe one. */
@@ -47,6 +59,7 @@ export function composeUserVault(wish: VaultWish): VaultDocument | string[] {
         { role: "lsp", key: wish.lspKey },
         { role: "trustee", key: wish.trusteeKey },
       ],
+      exit: wish.template === "multi+exit",
     });
     readVault(document);
     return document;
@@ -116,9 +129,10 @@ export async function addVault(
   { vault, account, number, proofs }: NewVault,
 ): Promise<void> {
   const document = JSON.stringify(vault.document);
+  const exitBlocks = vault.exit === null ? null : BigInt(vault.exit.blocks);
   await db
     .insertInto("vaults")
-    .values({ id: vault.id, account, document, proofs, number })
+    .values({ id: vault.id, account, document, proofs, number, exit_blocks: exitBlocks })
     .execute();
   for (const branch of [RECEIVE, CHANGE] as const) {
     await scripts.extend(db, { vault: vault.id, branch, used: -1 });

@@ -15,6 +15,7 @@ import {
   type Accounts,
 } from "../accounts/accounts.ts";
 import { balancesOf } from "../accounts/book.ts";
+import { VAULT_TEMPLATES } from "../accounts/vaults.ts";
 import { lastScanned } from "../spend/blocks.ts";
 import { depositsOf } from "../spend/coins.ts";
 import { BODY_BYTES_MAX, printable, unknown } from "./body.ts";
@@ -25,6 +26,7 @@ import { type RotationApiParts, rotationRoutes } from "./rotation.ts";
 import { ownRoutes, type StationApiParts, stationRoutes } from "./stations.ts";
 import { type StatusParts, statusReport, unreadiness } from "./status.ts";
 import { PAGE_SECURITY_POLICY, statusPage } from "./status-page.ts";
+import { vaultRoutes } from "./vaults.ts";
 
 export interface ApiParts
   extends StatusParts,
@@ -121,6 +123,7 @@ function apiOf(parts: ApiParts): express.Express {
   app.use(ceremonyRoutes(parts));
   app.use(rotationRoutes(parts));
   app.use(intentRoutes(parts));
+  app.use(vaultRoutes(parts));
 
   app.get("/v1/status", async (_request, response) => {
     response.json(await report());
@@ -160,6 +163,7 @@ const accountBody = z.strictObject({
   name: printable(ACCOUNT_NAME_CHARACTERS_MAX),
   userKey: z.string().max(KEY_CHARACTERS_MAX),
   trusteeKey: z.string().max(KEY_CHARACTERS_MAX),
+  template: z.enum(VAULT_TEMPLATES).optional(),
 });
 
 const proof = z.string().regex(POSSESSION_PROOF, "must be a signature of 64 or 65 bytes in hex");

@@ -247,6 +247,11 @@ create index events_account on events (account, sequence);
 ${sql.stay("events", "events")}
 `;
 
+/** Until here every vault was `multi`. */
+const EXITS: Migration = (sql) => `
+alter table vaults add column exit_blocks ${sql.integer};
+`;
+
 /** In order; never edited once released, only added to. */
 export const migrations: readonly Migration[] = [
   FIRST,
@@ -255,4 +260,5 @@ export const migrations: readonly Migration[] = [
   EVIDENCE,
   LSP_SIGNED,
   EVENTS,
+  EXITS,
 ];

@@ -57,6 +57,8 @@ export interface VaultTable {
    * recovery that has got no coins yet.
    */
   readonly number: bigint;
+  /** The timelock after which its user leaves alone; null for a vault without an exit. */
+  readonly exit_blocks: bigint | null;
 }
 
 /** Newer vaults of an account, and those of recoveries (numbered from -1 down), begun and opened. Written by accounts/rotation.ts. */

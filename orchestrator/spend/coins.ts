@@ -257,7 +257,7 @@ export async function heldOnChain(
   return { unspentSats: unspent.sats ?? 0n, unbookedSats: unbooked.sats ?? 0n };
 }
 
-function coinOf(row: Row<"coins">): Coin {
+export function coinOf(row: Row<"coins">): Coin {
   return {
     outpoint: row.outpoint,
     vault: row.vault,

@@ -119,7 +119,14 @@ describe("a database file", () => {
     const store = openStore({ path, network: "regtest" });
     const { db } = store;
     expect(await db.selectFrom("vaults").selectAll().execute()).toEqual([
-      { id: "v", account: "a", document: "{}", proofs: '{"user":"00"}', number: 0n },
+      {
+        id: "v",
+        account: "a",
+        document: "{}",
+        proofs: '{"user":"00"}',
+        number: 0n,
+        exit_blocks: null,
+      },
     ]);
     expect(await db.selectFrom("intents").selectAll().execute()).toMatchObject([
       { id: "i", purpose: "withdrawal", evidence: null, state: "built" },

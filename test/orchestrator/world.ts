@@ -1,6 +1,7 @@
 /** The orchestrator's parts around a chain, stepped by hand: no timers, a clock that a test moves. */
 import { type Accounts, openAccounts } from "../../orchestrator/accounts/accounts.ts";
 import { openScripts } from "../../orchestrator/accounts/scripts.ts";
+import type { VaultTemplate } from "../../orchestrator/accounts/vaults.ts";
 import { noticesRole } from "../../orchestrator/ceremony/notices.ts";
 import { ceremoniesRole } from "../../orchestrator/ceremony/watch.ts";
 import type { RoleName } from "../../orchestrator/config.ts";
@@ -102,10 +103,12 @@ export interface Resident {
 export async function moveIn(
   { accounts }: Pick<World, "accounts">,
   name: string,
+  template?: VaultTemplate,
 ): Promise<Resident> {
   const user = holder("user", name);
   const trustee = holder("trustee", name);
-  const begun = await accounts.begin({ name, userKey: user.key, trusteeKey: trustee.key });
+  const keys = { userKey: user.key, trusteeKey: trustee.key };
+  const begun = await accounts.begin({ name, ...keys, template });
   if (begun.kind === "refused") throw new Error(begun.reasons.join("; "));
   const vault = readVault(begun.account.document);
   const proofs = { user: proofOf(vault, user), trustee: proofOf(vault, trustee) };
