@@ -26,6 +26,16 @@ export interface Source {
   readonly name: SourceName;
   /** Scheme, host and perhaps a prefix; null is the source's own address. */
   readonly url: string | null;
+  /** Asked for these only; null is all that it quotes. */
+  readonly currencies: readonly Currency[] | null;
+}
+
+/** Those that quote a currency and may be asked for it. */
+export function sourcesFor(currency: Currency, sources: readonly Source[]): readonly Source[] {
+  return sources.filter(
+    ({ name, currencies }) =>
+      exchangeOf(name).currencies.includes(currency) && (currencies?.includes(currency) ?? true),
+  );
 }
 
 /** What one source said, once it has passed every check. */
