@@ -14,6 +14,8 @@ import type { Clock } from "./io/clock.ts";
 import { openEsplora } from "./io/esplora.ts";
 import { openStore } from "./io/store.ts";
 import type { Log } from "./log.ts";
+import { openPrices } from "./pool/price-feed.ts";
+import { pricesRole } from "./pool/price-history.ts";
 import { type Role, runRoles } from "./role.ts";
 import { broadcastRole } from "./spend/broadcast.ts";
 import { openCombiner } from "./spend/combiner.ts";
@@ -45,6 +47,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const { chain, close: closeChain } = chainOf(config);
   const scripts = openScripts();
   const combiner = openCombiner();
+  const feed = config.prices === undefined ? null : openPrices({ ...config.prices, clock, log });
   const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations };
   const roles: Readonly<Record<RoleName, Role>> = {
     deposits: depositsRole({ ...shared, startHeight: config.scan_from }),
@@ -54,6 +57,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     confirm: confirmRole(shared),
     ceremonies: ceremoniesRole(shared),
     notices: noticesRole(shared, signer),
+    prices: pricesRole(shared, { feed, everyMs: config.prices?.every_ms ?? 0 }),
   };
   const running = runRoles(
     config.roles.map((name) => roles[name]),

@@ -119,7 +119,10 @@ function restMs(response: Response): number {
 }
 
 /** The whole body, or null where it is longer: then the rest is not waited for. */
-export async function boundedBytes(response: Response, bytesMax: number): Promise<Uint8Array | null> {
+export async function boundedBytes(
+  response: Response,
+  bytesMax: number,
+): Promise<Uint8Array | null> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   if (response.body === null) return new Uint8Array(0);

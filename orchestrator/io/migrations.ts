@@ -247,6 +247,20 @@ create index events_account on events (account, sequence);
 ${sql.stay("events", "events")}
 `;
 
+/** What was believed, at most once a minute, and what was not: for whoever audits a credit. */
+const PRICES: Migration = (sql) => `
+create table prices (
+  sequence ${sql.counter},
+  currency text not null,
+  at ${sql.integer} not null,
+  kind text not null check (kind in ('accepted', 'quarantined')),
+  price ${sql.integer} not null check (price > 0),
+  sources text not null
+)${sql.table};
+create index prices_currency on prices (currency, at);
+${sql.stay("prices", "prices")}
+`;
+
 /** In order; never edited once released, only added to. */
 export const migrations: readonly Migration[] = [
   FIRST,
@@ -255,4 +269,5 @@ export const migrations: readonly Migration[] = [
   EVIDENCE,
   LSP_SIGNED,
   EVENTS,
+  PRICES,
 ];
