@@ -16,6 +16,7 @@ import { openStore } from "./io/store.ts";
 import type { Log } from "./log.ts";
 import { openPrices } from "./pool/price-feed.ts";
 import { pricesRole } from "./pool/price-history.ts";
+import type { Prices } from "./pool/prices.ts";
 import { type Role, runRoles } from "./role.ts";
 import { broadcastRole } from "./spend/broadcast.ts";
 import { openCombiner } from "./spend/combiner.ts";
@@ -48,7 +49,8 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const scripts = openScripts();
   const combiner = openCombiner();
   const feed = config.prices === undefined ? null : openPrices({ ...config.prices, clock, log });
-  const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations };
+  const prices: Prices = feed ?? { latest: () => null };
+  const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations, prices };
   const roles: Readonly<Record<RoleName, Role>> = {
     deposits: depositsRole({ ...shared, startHeight: config.scan_from }),
     reserve: reserveRole({ ...shared, inputsMax: config.inputs_max }),

@@ -26,7 +26,7 @@ export type Agreement =
 export type Method = (quotes: readonly Quote[], now: bigint) => Agreement;
 
 /** An older answer is no price any more, and neither is what rests on it. */
-export const PRICE_AGE_MS_MAX = 60_000n;
+const PRICE_AGE_MS_MAX = 60_000n;
 /** One source alone is believed by nobody. */
 export const AGREEING_MIN = 2;
 const SPREAD_PERCENT_MAX = 5n;

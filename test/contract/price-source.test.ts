@@ -26,7 +26,7 @@ const swap = (from: string, to: string): Bend => {
 };
 
 const MANNERS: Readonly<Record<SourceName, Manner>> = {
-  blockchain: { otherPair: swap("USD", "XXX"), tellsTime: false, number: true, volume: null },
+  blockchain: { otherPair: swap("USD", "ZZZ"), tellsTime: false, number: true, volume: null },
   cex: {
     otherPair: swap("BTC:USD", "ETH:USD"),
     tellsTime: true,

@@ -2,17 +2,26 @@
  * Prices over time: sources over real HTTP, a clock that the test moves, and a store that keeps what
  * was believed.
  */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { readConfig } from "../../orchestrator/config.ts";
+import { systemClock } from "../../orchestrator/io/clock.ts";
 import { openStore, type Store } from "../../orchestrator/io/store.ts";
 import { silentLog } from "../../orchestrator/log.ts";
+import { openOrchestrator } from "../../orchestrator/orchestrator.ts";
 import { SOURCE_NAMES, type SourceName } from "../../orchestrator/pool/exchanges.ts";
 import { priceConfigSchema } from "../../orchestrator/pool/price-config.ts";
 import { openPrices, type PriceFeed } from "../../orchestrator/pool/price-feed.ts";
 import { pricesRole } from "../../orchestrator/pool/price-history.ts";
 import { askSource } from "../../orchestrator/pool/source.ts";
+import { temporaryFolder } from "../support/node.ts";
 import { type Misdeed, openPriceServer, type PriceServer } from "../support/price-server.ts";
 import { describeVectors } from "../support/vectors.ts";
+import { softwareLsp } from "./holders.ts";
 
+/** One test waits for it; the others must never, however busy the machine is. */
+const TIMEOUT_MS = 2_000;
 const START = 1_800_000_000_000n;
 const DEAD: Misdeed = { kind: "status", status: 503 };
 const FIVE: readonly SourceName[] = ["blockchain", "cex", "coingecko", "coinbase", "bitstamp"];
@@ -41,7 +50,7 @@ function open(
   names: readonly SourceName[],
   rest: Readonly<Record<string, unknown>> = {},
 ): PriceFeed {
-  return openPrices({ ...configOf(names, rest), clock, log: silentLog, timeoutMs: 200 });
+  return openPrices({ ...configOf(names, rest), clock, log: silentLog, timeoutMs: TIMEOUT_MS });
 }
 
 function kill(...names: readonly SourceName[]): void {
@@ -80,7 +89,7 @@ describe("the feed", () => {
     expect(feed.latest("USD")?.sources).toEqual(["bitstamp", "coinbase"]);
     expect(excludedOf(feed)).toEqual({
       blockchain: "refused: HTTP 503",
-      cex: "timeout: no answer in 200 ms",
+      cex: `timeout: no answer in ${TIMEOUT_MS} ms`,
       coingecko: "malformed: no JSON",
       coinbase: null,
       bitstamp: null,
@@ -108,6 +117,13 @@ describe("the feed", () => {
     expect(feed.latest("USD")).toBeNull();
     const reason = "0 of the 2 sources that must agree";
     expect(reportOf(feed)).toMatchObject({ trusted: null, reason, quarantine: null });
+  });
+
+  it("says that a price has grown old when nobody has asked since", async () => {
+    const feed = open(FIVE);
+    await feed.refresh();
+    now += 60_001n;
+    expect(reportOf(feed)).toMatchObject({ trusted: null, reason: "the last price is too old" });
   });
 
   it("takes away a price that jumps, until it comes back", async () => {
@@ -295,6 +311,48 @@ describe("the role", () => {
   });
 });
 
+describe("the orchestrator", () => {
+  const folder = temporaryFolder();
+
+  it("keeps prices by itself once it is configured to", async () => {
+    server.now = Date.now;
+    const config = { ...readConfig(orchestratorFile(folder())), prices: configOf(FIVE) };
+    const orchestrator = await openOrchestrator({
+      config,
+      signer: softwareLsp("prices"),
+      describeSigner: () => Promise.reject(new Error("nobody asks")),
+      token: "a-token-of-the-api-that-is-long-enough",
+      clock: systemClock,
+      log: silentLog,
+    });
+    const store = openStore({ path: config.store, network: "regtest" });
+    const rows = () => store.db.selectFrom("prices").selectAll().execute();
+    while ((await rows()).length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await rows()).toMatchObject([{ kind: "accepted", price: 8_412_345n }]);
+    await store.close();
+    await orchestrator.close();
+  });
+});
+
+/** Of a node that nobody asks: the role of prices alone runs. */
+function orchestratorFile(folder: string): string {
+  const file = join(folder, "orchestrator.yaml");
+  writeFileSync(
+    file,
+    `
+format: ballast/orchestrator@1
+network: regtest
+store: ${folder}/orchestrator.db
+node: { esplora: "http://127.0.0.1:1" }
+signer: { url: "https://127.0.0.1:1", tls: { ca: /tmp/ca, cert: /tmp/c, key: /tmp/k } }
+token: /tmp/api.token
+fees: { sat_per_vbyte_min: 1, sat_per_vbyte_max: 200 }
+roles: [prices]
+`,
+  );
+  return file;
+}
+
 describe("the configuration", () => {
   it("asks all ten for dollars unless it says otherwise", () => {
     const config = priceConfigSchema.parse({});
@@ -310,7 +368,7 @@ describe("the configuration", () => {
       says: "named twice",
     },
     { what: "a currency twice", config: { currencies: ["USD", "USD"] }, says: "named twice" },
-    { what: "an unknown currency", config: { currencies: ["XXX"] }, says: "Invalid option" },
+    { what: "an unknown currency", config: { currencies: ["ZZZ"] }, says: "Invalid option" },
     { what: "an unknown source", config: { sources: [{ name: "mtgox" }] }, says: "Invalid option" },
     {
       what: "gold by volume, which two sources quote and none weighs",
