@@ -1,6 +1,6 @@
 /**
- * What several sources agree on: Stable Channels' consensus (seeds.md 3.3). Pure, and in integers: a
- * median between two prices is compared by its double, so that nothing is rounded before the end.
+ * What several sources agree on: Stable Channels' consensus (seeds.md 3.3). Pure, and in integers:
+ * a median between two prices is compared by its double, so that nothing is rounded before the end.
  */
 import { type Price, price } from "../../policies/money.ts";
 import type { SourceName } from "./exchanges.ts";
@@ -33,8 +33,8 @@ const SPREAD_PERCENT_MAX = 5n;
 
 /**
  * The median of the quotes that lie within 5 % of the median of all: at least two, none older than
- * 60 s. Rounded down to a cent. Of four honest sources or three and a liar, the liar moves the price
- * no further than to another honest one; with two honest ones it can move it by 5 %.
+ * 60 s. Rounded down to a cent. A liar beside three honest sources or more moves the price no
+ * further than to another honest one; beside two it can move it by 5 %.
  */
 export const consensus: Method = (quotes, now) => {
   const { fresh, leftOut: old } = freshest(quotes, now);

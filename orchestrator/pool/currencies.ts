@@ -1,14 +1,14 @@
 /**
  * What balances can be held stable in, and how a price that a source writes becomes an integer.
  * A "cent" is a currency's smallest unit that is booked: a hundredth of all money that people pay
- * with, a millionth of a troy ounce of gold (XAU), because a hundredth of one is worth forty dollars.
+ * with, a millionth of a troy ounce of gold (XAU), of which a hundredth is worth forty dollars.
  */
 import { CENTS_MAX, lesser, type Price, price } from "../../policies/money.ts";
 
 interface Unit {
   /** A cent is 10^-decimals of the currency. */
   readonly decimals: number;
-  /** Millionths of the currency that a US dollar is worth, roughly: it scales the bounds of prices. */
+  /** Millionths of the currency in a US dollar, roughly: they scale the bounds of prices. */
   readonly perUsdMicros: bigint;
 }
 

@@ -37,7 +37,7 @@ const seconds = integerTime(1_000n);
 const millis = integerTime(1n);
 
 export const exchanges = {
-  // blockchain.com/explorer/api/exchange_rates_api: {"USD":{"15m":…,"last":…,"buy":…,"sell":…,"symbol":"USD"},…}
+  // blockchain.com/explorer/api/exchange_rates_api: {"USD":{"15m":…,"last":…,"buy":…,"sell":…,…},…}
   blockchain: {
     url: "https://blockchain.info",
     currencies: ["USD", "EUR", "GBP", "CHF", "CAD", "AUD", "JPY", "ARS", "BRL", "TRY"],
@@ -115,7 +115,8 @@ export const exchanges = {
       return { price: last, volume, toldAt: timestamp };
     },
   },
-  // docs.kraken.com, Ticker: {"error":[],"result":{"XXBTZUSD":{"c":[price,lot],"v":[today,24 h],…}}}
+  // docs.kraken.com, Ticker: {"error":[],"result":{"XXBTZUSD":{"c":[price,lot],
+  // "v":[today,24 h],…}}}
   kraken: {
     url: "https://api.kraken.com",
     currencies: ["USD", "EUR", "GBP", "CHF", "CAD", "AUD", "JPY"],
@@ -136,8 +137,8 @@ export const exchanges = {
       return { price: c[0] ?? "", volume: v[1] };
     },
   },
-  // binance-spot-api-docs, ticker/24hr: {"symbol":"BTCUSDT","lastPrice":"…","volume":"…","closeTime":…}
-  // It has no dollar: tether stands in, and the five per cent of the consensus bound what that does.
+  // binance-spot-api-docs, ticker/24hr: {"symbol":"BTCUSDT","lastPrice":"…","volume":"…",
+  // "closeTime":…}. It has no dollar: tether stands in, and the consensus bounds what that does.
   binance: {
     url: "https://api.binance.com",
     currencies: ["USD", "EUR", "JPY", "ARS", "BRL", "MXN", "TRY", "ZAR"],
@@ -150,7 +151,7 @@ export const exchanges = {
     },
   },
   // docs.bitfinex.com, tickers (which name their pair, as the single ticker does not): [[SYMBOL,
-  // BID, BID_SIZE, ASK, ASK_SIZE, DAILY_CHANGE, DAILY_CHANGE_RELATIVE, LAST_PRICE, VOLUME, HIGH, LOW]]
+  // BID, BID_SIZE, ASK, ASK_SIZE, DAILY_CHANGE, DAILY_CHANGE_RELATIVE, LAST_PRICE, VOLUME, …]]
   bitfinex: {
     url: "https://api-pub.bitfinex.com",
     currencies: ["USD", "EUR", "GBP", "JPY"],
@@ -181,7 +182,8 @@ export const exchanges = {
       return { price, volume: stats.volume, toldAt: timestamp };
     },
   },
-  // okx.com/docs-v5, index tickers: {"code":"0","msg":"","data":[{"instId":"BTC-USD","idxPx":"…","ts":"…"}]}
+  // okx.com/docs-v5, index tickers: {"code":"0","msg":"","data":[{"instId":"BTC-USD",
+  // "idxPx":"…","ts":"…"}]}
   okx: {
     url: "https://www.okx.com",
     currencies: ["USD", "EUR"],

@@ -47,8 +47,9 @@ export const priceConfigSchema = z
         ({ name }) => method === "consensus" || WEIGHED_SOURCES.includes(name),
       );
       if (voices.length >= AGREEING_MIN) continue;
-      const message = `${currency} has ${voices.length} sources for ${method}, fewer than ${AGREEING_MIN}`;
-      context.addIssue({ code: "custom", path: ["sources"], message });
+      const message = `${currency} has ${voices.length} sources for ${method}`;
+      const wish = `fewer than ${AGREEING_MIN}`;
+      context.addIssue({ code: "custom", path: ["sources"], message: `${message}, ${wish}` });
     }
   });
 

@@ -22,7 +22,7 @@ export function afterAnswer(health: SourceHealth, good: boolean, at: bigint): So
     : { ...health, faults: health.faults + 1, faultsInARow: health.faultsInARow + 1 };
 }
 
-/** Pulser's score from 0 to 1 (seeds.md 4.5): the share of good answers, less with time and faults. */
+/** Pulser's score, 0 to 1 (seeds.md 4.5): the share of good answers, less with time and faults. */
 export function healthScore(health: SourceHealth, now: bigint): number {
   const { answers, faults, faultsInARow, lastGoodAt } = health;
   if (lastGoodAt === null) return 0;

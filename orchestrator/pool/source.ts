@@ -90,7 +90,7 @@ export interface AskOptions {
 const TIMEOUT_MS = 5_000;
 /** blockchain.com's table of all currencies, the longest answer, has some 5 KB. */
 const ANSWER_BYTES_MAX = 64 * 1024;
-/** CoinGecko answers out of a cache of a minute, which is filled from markets asked a minute before. */
+/** CoinGecko's cache of a minute is filled from markets that were asked a minute before. */
 const TOLD_AGE_MS_MAX = 180_000n;
 /** Clocks differ. */
 const TOLD_AHEAD_MS_MAX = 60_000n;

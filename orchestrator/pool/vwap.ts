@@ -1,7 +1,7 @@
 /**
- * The other way: Pulser's average of prices, weighted by what was traded at them (seeds.md 4.5). It
- * believes what sources say of their volumes: a liar among them that names a large one has the price
- * to itself, within the 15 % that are kept. Prefer the consensus.
+ * The other way: Pulser's average of prices, weighted by what was traded at them (seeds.md 4.5).
+ * It believes what sources say of their volumes: a liar among them that names a large one has the
+ * price to itself, within the 15 % that are kept. Prefer the consensus.
  */
 import { price } from "../../policies/money.ts";
 import {
@@ -29,9 +29,9 @@ const SPREAD_PERCENT_MAX = 15n;
 const DROPPING_MIN = 3;
 
 /**
- * Sum of price, volume and weight over sum of volume and weight, rounded down to a cent, of at least
- * two sources of the last 60 s. Of three and more, those over 15 % from the median are left out,
- * unless fewer than two would remain: then all are kept, as in Pulser.
+ * Sum of price, volume and weight over sum of volume and weight, rounded down to a cent, of at
+ * least two sources of the last 60 s. Of three and more, those over 15 % from the median are left
+ * out, unless fewer than two would remain: then all are kept, as in Pulser.
  */
 export const vwap: Method = (quotes, now) => {
   const { fresh, leftOut: old } = freshest(quotes, now);

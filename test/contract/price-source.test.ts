@@ -12,7 +12,7 @@ import { type Bend, openPriceServer, type PriceServer } from "../support/price-s
 const NOW = 1_800_000_000_000n;
 
 interface Manner {
-  /** Another market's answer to the same question; null where the answer does not name its market. */
+  /** Another market's answer to the same question; null where the answer names no market. */
   readonly otherPair: Bend | null;
   readonly tellsTime: boolean;
   /** Whether the price is a JSON number: then only what is one can be said at all. */

@@ -1,6 +1,6 @@
 /**
- * Prices over time: sources over real HTTP, a clock that the test moves, and a store that keeps what
- * was believed.
+ * Prices over time: sources over real HTTP, a clock that the test moves, and a store that keeps
+ * what was believed.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

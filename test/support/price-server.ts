@@ -1,7 +1,7 @@
 /**
- * All sources of prices in one local server: `/kraken/…` answers as Kraken's public ticker does, and
- * so on, by field and type as the sources' own documentation has them. A test may bend an answer on
- * its way out. It shares no code with the adapters that it tests.
+ * All sources of prices in one local server: `/kraken/…` answers as Kraken's public ticker does,
+ * and so on, by field and type as the sources' own documentation has them. A test may bend an
+ * answer on its way out. It shares no code with the adapters that it tests.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 
@@ -59,8 +59,8 @@ const VENUES: Readonly<Record<string, Venue>> = {
   cex: {
     path: /^\/api\/ticker\/BTC\/([A-Z]{3})$/,
     answer: ({ currency, price, now }) =>
-      `{"timestamp":"${seconds(now)}","low":"1","high":"9","last":"${price}","volume":"20.59581123",` +
-      `"volume30d":"811.14153359","bid":17400.04,"ask":17418.2,"pair":"BTC:${currency}"}`,
+      `{"timestamp":"${seconds(now)}","low":"1","high":"9","last":"${price}",` +
+      `"volume":"20.59581123","volume30d":"811.14153359","bid":17400.04,"ask":17418.2,"pair":"BTC:${currency}"}`,
   },
   coingecko: {
     path: /^\/api\/v3\/simple\/price\?ids=bitcoin&vs_currencies=([a-z]{3})&include_last_updated_at=true&precision=full$/,
@@ -75,8 +75,8 @@ const VENUES: Readonly<Record<string, Venue>> = {
   bitstamp: {
     path: /^\/api\/v2\/ticker\/btc([a-z]{3})\/$/,
     answer: ({ price, now }) =>
-      `{"timestamp":"${seconds(now)}","open":"25730","high":"26252","low":"25350","last":"${price}",` +
-      `"volume":"3563.13819902","vwap":"25681","bid":"26208","ask":"26211","side":"1",` +
+      `{"timestamp":"${seconds(now)}","open":"25730","high":"26252","low":"25350",` +
+      `"last":"${price}","volume":"3563.13819902","vwap":"25681","bid":"26208","ask":"26211","side":"1",` +
       `"open_24":"25895","percent_change_24":"1.24"}`,
   },
   kraken: {
@@ -91,8 +91,8 @@ const VENUES: Readonly<Record<string, Venue>> = {
     path: /^\/api\/v3\/ticker\/24hr\?symbol=BTC(USDT|[A-Z]{3})$/,
     answer: ({ currency, price, now }) =>
       `{"symbol":"BTC${currency}","priceChange":"-188.18000000","priceChangePercent":"-0.159",` +
-      `"weightedAvgPrice":"118356.64734074","prevClosePrice":"118637.22000000","lastPrice":"${price}",` +
-      `"lastQty":"0.00731000","bidPrice":"118449.02000000","bidQty":"7.15931000",` +
+      `"weightedAvgPrice":"118356.64734074","prevClosePrice":"118637.22000000",` +
+      `"lastPrice":"${price}","lastQty":"0.00731000","bidPrice":"118449.02000000","bidQty":"7.15931000",` +
       `"askPrice":"118449.03000000","askQty":"0.09592000","openPrice":"118637.21000000",` +
       `"highPrice":"119273.36000000","lowPrice":"117427.50000000","volume":"14741.41491000",` +
       `"quoteVolume":"1744744445.80640740","openTime":${now - 86_400_000},"closeTime":${now},` +
