@@ -44,7 +44,7 @@ export const exchanges = {
     path: () => "/ticker",
     read: (answer, currency) => {
       const all = z.record(z.string(), z.unknown()).parse(answer);
-      return { price: z.object({ last: decimal }).parse(own(all, currency)).last };
+      return { price: z.object({ last: decimal }).parse(all[currency]).last };
     },
   },
   // docs.cex.io, Ticker: {"timestamp":"…","last":"…","volume":"…",…,"pair":"BTC:USD"}
@@ -78,7 +78,7 @@ export const exchanges = {
       const { bitcoin } = z.object({ bitcoin: z.record(z.string(), z.unknown()) }).parse(answer);
       const { last_updated_at } = z.object({ last_updated_at: seconds }).parse(bitcoin);
       return {
-        price: decimal.parse(own(bitcoin, currency.toLowerCase())),
+        price: decimal.parse(bitcoin[currency.toLowerCase()]),
         toldAt: last_updated_at,
       };
     },
@@ -217,11 +217,6 @@ function integerTime(factor: bigint) {
     .union([z.int().min(0).transform(String), z.string()])
     .pipe(z.string().regex(/^[0-9]{1,14}$/))
     .transform((digits) => BigInt(digits) * factor);
-}
-
-/** No name that every object has, such as `constructor`, is an answer. */
-function own(record: Readonly<Record<string, unknown>>, key: string): unknown {
-  return Object.hasOwn(record, key) ? record[key] : undefined;
 }
 
 function same(told: string, asked: string): void {

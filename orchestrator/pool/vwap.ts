@@ -25,13 +25,12 @@ const WEIGHTS: Partial<Record<SourceName, bigint>> = {
 export const WEIGHED_SOURCES = Object.keys(WEIGHTS) as readonly SourceName[];
 
 const SPREAD_PERCENT_MAX = 15n;
-/** Of two that differ nobody knows which one is wrong. */
-const DROPPING_MIN = 3;
 
 /**
  * Sum of price, volume and weight over sum of volume and weight, rounded down to a cent, of at
- * least two sources of the last 60 s. Of three and more, those over 15 % from the median are left
- * out, unless fewer than two would remain: then all are kept, as in Pulser.
+ * least two sources of the last 60 s. Those over 15 % from the median are left out, unless fewer
+ * than two would remain: then all are kept, as in Pulser. (Two are equally far from their median, so
+ * that only of three and more one can be dropped.)
  */
 export const vwap: Method = (quotes, now) => {
   const { fresh, leftOut: old } = freshest(quotes, now);
@@ -53,8 +52,7 @@ export const vwap: Method = (quotes, now) => {
 
 function keptOf(quotes: readonly Quote[]) {
   const { near, leftOut } = nearMedian(quotes, SPREAD_PERCENT_MAX);
-  const dropping = quotes.length >= DROPPING_MIN && near.length >= AGREEING_MIN;
-  return dropping ? { kept: near, leftOut } : { kept: quotes, leftOut: [] };
+  return near.length >= AGREEING_MIN ? { kept: near, leftOut } : { kept: quotes, leftOut: [] };
 }
 
 function shareOf({ source, volume }: Quote): bigint {

@@ -80,6 +80,16 @@ describe("the feed", () => {
     expect(feed.latest("EUR")).toBeNull();
   });
 
+  it("is as old as the first question that it rests on", async () => {
+    const ticking = () => {
+      now += 1n;
+      return now;
+    };
+    const feed = openPrices({ ...configOf(FIVE), clock: ticking, log: silentLog });
+    await feed.refresh();
+    expect(feed.latest("USD")?.at).toBe(START + 1n);
+  });
+
   it("goes on with two of five, and says why the others do not count", async () => {
     const feed = open(FIVE);
     server.bends.set("blockchain", () => DEAD);
@@ -284,6 +294,16 @@ describe("the role", () => {
       ["quarantined", 130_000n, 9_600_000n],
     ]);
     expect(rows[0]).toMatchObject({ currency: "USD", sources: JSON.stringify([...FIVE].sort()) });
+  });
+
+  it("writes on when the clock is put back", async () => {
+    const role = pricesRole({ store, clock }, { feed: open(FIVE), everyMs: 10_000 });
+    for (const at of [START, START - 3_600_000n, START - 3_595_000n, START - 3_540_000n]) {
+      now = at;
+      await role.step();
+    }
+    const ats = (await history()).map(({ at }) => at - START);
+    expect(ats).toEqual([0n, -3_600_000n, -3_540_000n]);
   });
 
   it("writes nothing while there is no price", async () => {
