@@ -6,6 +6,7 @@ import { z } from "zod";
 import { NETWORKS } from "../policies/bitcoin/network.ts";
 import { PSBT_INPUTS_MAX } from "../policies/bitcoin/psbt.ts";
 import { type MsatsPerVbyte, msatsPerVbyte } from "../policies/money.ts";
+import { priceConfigSchema } from "./prices/config.ts";
 
 export const ROLE_NAMES = [
   "deposits",
@@ -15,6 +16,7 @@ export const ROLE_NAMES = [
   "confirm",
   "ceremonies",
   "notices",
+  "prices",
 ] as const;
 export type RoleName = (typeof ROLE_NAMES)[number];
 
@@ -86,6 +88,8 @@ const schema = z.strictObject({
         message: "reminders_bps do not ascend",
       },
     ),
+  /** Left out, no price is trusted and nothing is credited in dollars. */
+  prices: priceConfigSchema.optional(),
   roles: z
     .union([z.literal("all"), z.array(z.enum(ROLE_NAMES)).min(1)])
     .default("all")

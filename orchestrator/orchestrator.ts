@@ -14,6 +14,9 @@ import type { Clock } from "./io/clock.ts";
 import { openEsplora } from "./io/esplora.ts";
 import { openStore } from "./io/store.ts";
 import type { Log } from "./log.ts";
+import { openPrices } from "./prices/feed.ts";
+import { pricesRole } from "./prices/history.ts";
+import type { Prices } from "./prices/prices.ts";
 import { type Role, runRoles } from "./role.ts";
 import { broadcastRole } from "./spend/broadcast.ts";
 import { openCombiner } from "./spend/combiner.ts";
@@ -45,7 +48,9 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const { chain, close: closeChain } = chainOf(config);
   const scripts = openScripts();
   const combiner = openCombiner();
-  const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations };
+  const feed = config.prices === undefined ? null : openPrices({ ...config.prices, clock, log });
+  const prices: Prices = feed ?? { latest: () => null };
+  const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations, prices };
   const roles: Readonly<Record<RoleName, Role>> = {
     deposits: depositsRole({ ...shared, startHeight: config.scan_from }),
     reserve: reserveRole({ ...shared, inputsMax: config.inputs_max }),
@@ -54,6 +59,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     confirm: confirmRole(shared),
     ceremonies: ceremoniesRole(shared),
     notices: noticesRole(shared, signer),
+    prices: pricesRole(shared, { feed, everyMs: config.prices?.every_ms ?? 0 }),
   };
   const running = runRoles(
     config.roles.map((name) => roles[name]),

@@ -119,7 +119,10 @@ function restMs(response: Response): number {
 }
 
 /** The whole body, or null where it is longer: then the rest is not waited for. */
-async function boundedBytes(response: Response, bytesMax: number): Promise<Uint8Array | null> {
+export async function boundedBytes(
+  response: Response,
+  bytesMax: number,
+): Promise<Uint8Array | null> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   if (response.body === null) return new Uint8Array(0);
@@ -132,7 +135,7 @@ async function boundedBytes(response: Response, bytesMax: number): Promise<Uint8
   return Buffer.concat(chunks);
 }
 
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   // What went wrong stands in the cause; the message of fetch itself is "fetch failed".
   const { cause } = error instanceof Error ? error : {};
   if (cause instanceof Error) return "code" in cause ? String(cause.code) : cause.message;

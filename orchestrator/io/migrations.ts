@@ -252,6 +252,20 @@ const EXITS: Migration = (sql) => `
 alter table vaults add column exit_blocks ${sql.integer};
 `;
 
+/** What was believed, at most once a minute, and what was not: for whoever audits a credit. */
+const PRICES: Migration = (sql) => `
+create table prices (
+  sequence ${sql.counter},
+  currency text not null,
+  at ${sql.integer} not null,
+  kind text not null check (kind in ('accepted', 'quarantined')),
+  price ${sql.integer} not null check (price > 0),
+  sources text not null
+)${sql.table};
+create index prices_currency on prices (currency, at);
+${sql.stay("prices", "prices")}
+`;
+
 /** In order; never edited once released, only added to. */
 export const migrations: readonly Migration[] = [
   FIRST,
@@ -261,4 +275,5 @@ export const migrations: readonly Migration[] = [
   LSP_SIGNED,
   EVENTS,
   EXITS,
+  PRICES,
 ];

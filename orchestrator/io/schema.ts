@@ -27,6 +27,7 @@ export interface Schema {
   readonly ceremony_events: CeremonyEventTable;
   readonly notices: NoticeTable;
   readonly events: EventTable;
+  readonly prices: PriceTable;
 }
 
 /** A person's account. Written by accounts/accounts.ts. */
@@ -279,4 +280,17 @@ export interface EventTable {
   /** JSON. */
   readonly data: string;
   readonly at: bigint;
+}
+
+/** Prices that were trusted, and jumps that were not. Written by prices/history.ts, never changed. */
+export interface PriceTable {
+  readonly sequence: Generated<bigint>;
+  /** ISO 4217, or XAU. */
+  readonly currency: string;
+  readonly at: bigint;
+  readonly kind: "accepted" | "quarantined";
+  /** Cents per BTC. */
+  readonly price: bigint;
+  /** Names of the sources that agreed, as JSON. */
+  readonly sources: string;
 }

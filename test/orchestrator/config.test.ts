@@ -55,6 +55,15 @@ describe("the configuration", () => {
     });
   });
 
+  it("has no prices unless it says so, and all sources of dollars if it says no more", () => {
+    expect(read(GOOD).prices).toBeUndefined();
+    const { prices } = read(`${GOOD}prices: {}\n`);
+    expect(prices).toMatchObject({ currencies: ["USD"], method: "consensus" });
+    expect(faultOf(`${GOOD}prices: { sources: [{ name: okx }] }\n`)).toContain(
+      "prices.sources: USD has 1 sources for consensus, fewer than 2",
+    );
+  });
+
   it("takes an Esplora server in the place of a node", () => {
     const esplora = "https://esplora.example/api";
     const node = `node: { esplora: "${esplora}" }`;

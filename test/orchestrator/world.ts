@@ -8,6 +8,7 @@ import type { RoleName } from "../../orchestrator/config.ts";
 import type { Chain } from "../../orchestrator/io/chain.ts";
 import { openStore, type Store } from "../../orchestrator/io/store.ts";
 import { silentLog } from "../../orchestrator/log.ts";
+import { pricesRole } from "../../orchestrator/prices/history.ts";
 import type { Role } from "../../orchestrator/role.ts";
 import { broadcastRole } from "../../orchestrator/spend/broadcast.ts";
 import { openCombiner } from "../../orchestrator/spend/combiner.ts";
@@ -57,6 +58,7 @@ export function openWorld(chain: Chain): World {
     confirm: confirmRole(parts),
     ceremonies: ceremoniesRole(parts),
     notices: noticesRole(parts, lsp),
+    prices: pricesRole(parts, { feed: null, everyMs: 0 }),
   };
   return {
     store,
