@@ -9,6 +9,7 @@ import { type MsatsPerVbyte, msatsPerVbyte } from "../policies/money.ts";
 
 export const ROLE_NAMES = [
   "deposits",
+  "stabilise",
   "reserve",
   "sign",
   "broadcast",

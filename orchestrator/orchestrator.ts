@@ -4,6 +4,7 @@ import { openBitcoind } from "../signer/node/bitcoind.ts";
 import type { Hears, Registers, Signer } from "../signer/signer.ts";
 import { openAccounts } from "./accounts/accounts.ts";
 import { openScripts } from "./accounts/scripts.ts";
+import { stabiliseRole } from "./accounts/stabilise.ts";
 import { type ApiParts, serveApi } from "./api/server.ts";
 import type { SignerCard } from "./api/status.ts";
 import { noticesRole } from "./ceremony/notices.ts";
@@ -14,6 +15,7 @@ import type { Clock } from "./io/clock.ts";
 import { openEsplora } from "./io/esplora.ts";
 import { openStore } from "./io/store.ts";
 import type { Log } from "./log.ts";
+import type { Prices } from "./pool/prices.ts";
 import { type Role, runRoles } from "./role.ts";
 import { broadcastRole } from "./spend/broadcast.ts";
 import { openCombiner } from "./spend/combiner.ts";
@@ -28,6 +30,8 @@ export interface OrchestratorOptions {
   /** What the signer says of itself now, for the status page. */
   readonly describeSigner: () => Promise<SignerCard>;
   readonly token: string;
+  /** Left out, deposits stay in sats. */
+  readonly prices?: Prices | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -39,15 +43,27 @@ export interface Orchestrator {
 }
 
 export async function openOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
-  const { config, signer, clock, log } = options;
+  const { config, signer, clock, log, prices } = options;
   const { network, confirmations } = config;
   const store = openStore({ path: config.store, network });
   const { chain, close: closeChain } = chainOf(config);
   const scripts = openScripts();
   const combiner = openCombiner();
-  const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations };
+  const shared = {
+    store,
+    chain,
+    scripts,
+    signer,
+    combiner,
+    clock,
+    log,
+    confirmations,
+    network,
+    prices,
+  };
   const roles: Readonly<Record<RoleName, Role>> = {
     deposits: depositsRole({ ...shared, startHeight: config.scan_from }),
+    stabilise: stabiliseRole(shared),
     reserve: reserveRole({ ...shared, inputsMax: config.inputs_max }),
     sign: signRole(shared),
     broadcast: broadcastRole(shared),
@@ -67,8 +83,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   };
   const parts: ApiParts = {
     ...shared,
-    accounts: openAccounts({ ...shared, network }),
-    network,
+    accounts: openAccounts(shared),
     fees: {
       least: config.fees.sat_per_vbyte_min,
       most: config.fees.sat_per_vbyte_max,
