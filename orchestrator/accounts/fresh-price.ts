@@ -2,7 +2,7 @@
 import type { Prices, TrustedPrice } from "../pool/prices.ts";
 
 /** Older ones are history: nobody is credited by them, and nobody debited. */
-export const PRICE_AGE_MS_MAX = 60_000n;
+const PRICE_AGE_MS_MAX = 60_000n;
 
 /** Null: there is none now; ask again later. */
 export function freshPrice(prices: Prices | undefined, now: bigint): TrustedPrice | null {
