@@ -10,6 +10,7 @@ import { priceConfigSchema } from "./prices/config.ts";
 
 export const ROLE_NAMES = [
   "deposits",
+  "stabilise",
   "reserve",
   "sign",
   "broadcast",

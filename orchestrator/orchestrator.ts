@@ -4,6 +4,7 @@ import { openBitcoind } from "../signer/node/bitcoind.ts";
 import type { Hears, Registers, Signer } from "../signer/signer.ts";
 import { openAccounts } from "./accounts/accounts.ts";
 import { openScripts } from "./accounts/scripts.ts";
+import { stabiliseRole } from "./accounts/stabilise.ts";
 import { type ApiParts, serveApi } from "./api/server.ts";
 import type { SignerCard } from "./api/status.ts";
 import { noticesRole } from "./ceremony/notices.ts";
@@ -16,7 +17,6 @@ import { openStore } from "./io/store.ts";
 import type { Log } from "./log.ts";
 import { openPrices } from "./prices/feed.ts";
 import { pricesRole } from "./prices/history.ts";
-import type { Prices } from "./prices/prices.ts";
 import { type Role, runRoles } from "./role.ts";
 import { broadcastRole } from "./spend/broadcast.ts";
 import { openCombiner } from "./spend/combiner.ts";
@@ -49,10 +49,14 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const scripts = openScripts();
   const combiner = openCombiner();
   const feed = config.prices === undefined ? null : openPrices({ ...config.prices, clock, log });
-  const prices: Prices = feed ?? { latest: () => null };
-  const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations, prices };
+  const shared = {
+    ...{ store, chain, scripts, signer, combiner, clock, log, confirmations, network },
+    // Nobody is asked for prices: deposits stay in sats.
+    prices: feed ?? undefined,
+  };
   const roles: Readonly<Record<RoleName, Role>> = {
     deposits: depositsRole({ ...shared, startHeight: config.scan_from }),
+    stabilise: stabiliseRole(shared),
     reserve: reserveRole({ ...shared, inputsMax: config.inputs_max }),
     sign: signRole(shared),
     broadcast: broadcastRole(shared),
@@ -73,8 +77,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   };
   const parts: ApiParts = {
     ...shared,
-    accounts: openAccounts({ ...shared, network }),
-    network,
+    accounts: openAccounts(shared),
     fees: {
       least: config.fees.sat_per_vbyte_min,
       most: config.fees.sat_per_vbyte_max,

@@ -91,9 +91,14 @@ export function satsOfCentsFloor(balance: Cents, at: Price): bigint {
   return (balance * SATS_PER_BTC) / at;
 }
 
-/** What sats are worth at a price, rounded down: for people to read, never for a booking. */
+/** What sats are worth at a price, rounded down: what a deposit is credited with. */
 export function centsOfSatsFloor(amount: bigint, at: Price): bigint {
   return (amount * at) / SATS_PER_BTC;
+}
+
+/** What sats are worth at a price, rounded up: what who asks for them pays. */
+export function centsOfSatsCeil(amount: bigint, at: Price): bigint {
+  return (amount * at + SATS_PER_BTC - 1n) / SATS_PER_BTC;
 }
 
 /** Whole sats that cover an amount of msats: rounded up. */

@@ -179,6 +179,23 @@ export function openAccounts({ store, scripts, signer, network, clock }: Account
   };
 }
 
+/**
+ * Whether what arrives from now on gets its value in dollars; what was decided stays as it is. False:
+ * there is no such account.
+ */
+export async function chooseStable(
+  db: Db,
+  { id, stabilise }: { readonly id: string; readonly stabilise: boolean },
+): Promise<boolean> {
+  const chosen = await db
+    .updateTable("accounts")
+    .set({ stabilise: stabilise ? 1n : 0n })
+    .where("id", "=", id)
+    .returning("id")
+    .executeTakeFirst();
+  return chosen !== undefined;
+}
+
 function refused(
   code: Extract<AccountOutcome, { kind: "refused" }>["code"],
   reasons: readonly string[],

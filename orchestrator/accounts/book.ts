@@ -1,12 +1,31 @@
 /**
- * The book: double entry. A posting moves amounts between book accounts and adds up to zero in each
- * currency; its id is the hash of its content, so that booking twice is once. `world` stands for
- * everything outside: it is the negative of all that the book holds. Bookings of more than one row
- * want the caller's transaction.
+ * The book of what people own: one function a booking. Sats and dollars lie on `available` and
+ * `reserved` of each account; `world` is the negative of all that the book holds. What was booked is
+ * taken back by a reversal, once. After each booking the claims follow (claims.ts). Bookings want the
+ * caller's transaction.
  */
-import { hex, taggedHash } from "../../policies/bitcoin/hash.ts";
-import type { Sats } from "../../policies/money.ts";
+import { centsOfSatsCeil, lesser, type Price, type Sats } from "../../policies/money.ts";
+import {
+  available,
+  debt,
+  FEES,
+  HEDGE_UNALLOCATED,
+  HEDGE_WALLET,
+  reserved,
+  WORLD,
+} from "../book/names.ts";
+import {
+  balancesOn,
+  type Currency,
+  type Line,
+  linesOf,
+  type PostingName,
+  post,
+  postingOf,
+  reverse,
+} from "../book/postings.ts";
 import type { Db } from "../io/store.ts";
+import { type ClaimCause, follow } from "./claims.ts";
 
 export interface Booked {
   readonly db: Db;
@@ -21,6 +40,11 @@ export interface DepositBooking extends Booked {
   readonly turn: bigint;
 }
 
+export interface StabiliseBooking extends DepositBooking {
+  /** What the sats become. */
+  readonly cents: bigint;
+}
+
 export interface WithdrawalBooking extends Booked {
   readonly intent: string;
   /** What leaves the vault, without the fee. */
@@ -30,92 +54,243 @@ export interface WithdrawalBooking extends Booked {
   readonly turn: bigint;
 }
 
-/** `again`: it stands in the book already. `overdrawn`: less is available, nothing was written. */
-export type ReserveOutcome = "booked" | "again" | "overdrawn";
-
-const CURRENCY = "sat";
-const WORLD = "world";
-/** Mining fees that withdrawals have paid. */
-const FEES = "fees";
-
-export function depositConfirmed(booking: DepositBooking): Promise<boolean> {
-  const { account, outpoint, sats, turn } = booking;
-  return post(booking, `deposit-confirmed ${turn}`, outpoint, [
-    { account: WORLD, amount: -sats },
-    { account: available(account), amount: sats },
-  ]);
+export interface ReservationBooking extends WithdrawalBooking {
+  /** What dollars are worth now; null where no price can be trusted, or none is needed. */
+  readonly price?: Price | null;
+  /** All but the fee stays the account's: in another vault. */
+  readonly moves?: boolean;
 }
 
-/** A reorg took the deposit's block. What was withdrawn meanwhile leaves the account below zero. */
+export interface SpentBooking extends WithdrawalBooking {
+  readonly txid: string;
+  /** Whose coins it spends. */
+  readonly vault: string;
+  /** Where its coins go if they stay the account's, and the part of the vault that they are. */
+  readonly into?: { readonly vault: string; readonly moved: bigint; readonly of: bigint };
+}
+
+/**
+ * `again`: it stands in the book already. `overdrawn`: less is available. `unpriced`: dollars have to
+ * pay for it and nobody knows what they are worth. Nothing was written but by `booked`.
+ */
+export type ReserveOutcome = "booked" | "again" | "overdrawn" | "unpriced";
+
+/** world -> available */
+export async function depositConfirmed(booking: DepositBooking): Promise<boolean> {
+  const { db, account, outpoint, sats, at } = booking;
+  const lines = move({ from: WORLD, to: available(account), currency: "sat", amount: sats });
+  const posting = await post({ db, ...depositName(booking), lines, at });
+  return settle(booking, posting, { kind: "deposit", reference: outpoint });
+}
+
+/** A reorg took the deposit's block. */
 export function depositUnbooked(booking: DepositBooking): Promise<boolean> {
-  const { account, outpoint, sats, turn } = booking;
-  return post(booking, `deposit-unbooked ${turn}`, outpoint, [
-    { account: available(account), amount: -sats },
-    { account: WORLD, amount: sats },
-  ]);
+  const cause = { kind: "deposit" as const, reference: booking.outpoint };
+  return takeBack(booking, depositName(booking), cause);
 }
 
-/** available -> reserved, fee included. Call it in a transaction: it reads, then writes. */
-export async function withdrawalReserved(booking: WithdrawalBooking): Promise<ReserveOutcome> {
-  const { db, account, intent, sats, feeSats, turn } = booking;
+function depositName({ outpoint, turn }: DepositBooking): PostingName {
+  return { kind: `deposit-confirmed ${turn}`, subject: outpoint };
+}
+
+/** available sats -> the hedge's wallet, and dollars for them -> available. */
+export async function depositStabilised(booking: StabiliseBooking): Promise<boolean> {
+  const { db, account, outpoint, sats, cents, at } = booking;
+  const own = available(account);
+  const lines = [
+    ...move({ from: own, to: HEDGE_WALLET, currency: "sat", amount: sats }),
+    ...move({ from: HEDGE_UNALLOCATED, to: own, currency: "usd", amount: cents }),
+  ];
+  const posting = await post({ db, ...stabiliseName(booking), lines, at });
+  return settle(booking, posting, { kind: "deposit", reference: outpoint });
+}
+
+/** The sats come back as they went, whatever they are worth by now. */
+export function depositUnstabilised(booking: Omit<DepositBooking, "sats">): Promise<boolean> {
+  const cause = { kind: "deposit" as const, reference: booking.outpoint };
+  return takeBack(booking, stabiliseName(booking), cause);
+}
+
+function stabiliseName({ outpoint, turn }: Pick<DepositBooking, "outpoint" | "turn">) {
+  return { kind: `deposit-stabilised ${turn}`, subject: outpoint };
+}
+
+/**
+ * available -> reserved, fee included: sats that are idle first, and dollars for the rest, rounded up
+ * against who asks. What only moves to another vault costs the fee. It reads, then writes.
+ */
+export async function withdrawalReserved(booking: ReservationBooking): Promise<ReserveOutcome> {
+  const { db, account, intent, sats, feeSats, at } = booking;
+  if ((await postingOf(db, reservationName(intent))) !== null) return "again";
+  const on = await balancesOn(db, [available(account)]);
   const total = sats + feeSats;
-  const posting = postingOf(`withdrawal-reserved ${turn}`, intent, [
-    { account: available(account), amount: -total },
-    { account: reserved(account), amount: total },
-  ]);
-  if (await stands(db, posting.id)) return "again";
-  if ((await balancesOf(db, account)).available < total) return "overdrawn";
-  return (await write(booking, posting)) ? "booked" : "again";
+  const ready = on(available(account), "sat") ?? 0n;
+  const idle = ready < 0n ? 0n : lesser(ready, total);
+  // Coins beyond the idle sats are there only where dollars are, or were.
+  const dollars = on(available(account), "usd");
+  if (idle < total && dollars === null) return "overdrawn";
+  const needed = booking.moves === true ? feeSats : total;
+  const short = needed > idle ? needed - idle : 0n;
+  if (short > 0n && (booking.price ?? null) === null) return "unpriced";
+  const cents = short === 0n ? 0n : centsOfSatsCeil(short, booking.price as Price);
+  if (cents > 0n && cents > (dollars ?? 0n)) return "overdrawn";
+  const between = { from: available(account), to: reserved(account) };
+  const lines = [
+    ...move({ ...between, currency: "sat", amount: idle }),
+    ...move({ ...between, currency: "usd", amount: cents }),
+  ];
+  await post({ db, ...reservationName(intent), lines, at });
+  return "booked";
 }
 
-/** reserved -> out of the house, and the fee to the miners. */
-export function withdrawalConfirmed(booking: WithdrawalBooking): Promise<boolean> {
-  const { account, intent, sats, feeSats, turn } = booking;
-  return post(booking, `withdrawal-confirmed ${turn}`, intent, [
-    { account: reserved(account), amount: -(sats + feeSats) },
-    { account: WORLD, amount: sats },
-    { account: FEES, amount: feeSats },
+/** An intent is reserved for once. */
+function reservationName(intent: string): PostingName {
+  return { kind: "withdrawal-reserved 0", subject: intent };
+}
+
+export interface Debit {
+  readonly idleSats: bigint;
+  readonly cents: bigint;
+}
+
+/** What an intent has reserved; null: nothing was. */
+export async function debitOf(
+  db: Db,
+  { account, intent }: Pick<WithdrawalBooking, "account" | "intent">,
+): Promise<Debit | null> {
+  const posting = await postingOf(db, reservationName(intent));
+  if (posting === null) return null;
+  const lines = await linesOf(db, posting.id);
+  const on = (currency: string) =>
+    lines.find((line) => line.account === reserved(account) && line.currency === currency)
+      ?.amount ?? 0n;
+  return { idleSats: on("sat"), cents: on("usd") };
+}
+
+/**
+ * reserved -> out of the house, and the fee to the miners. For dollars the hedge's wallet pays, and
+ * they are owed no more. False: it was booked before, or nothing was reserved.
+ */
+export async function withdrawalConfirmed(booking: SpentBooking): Promise<boolean> {
+  const { account, sats, feeSats } = booking;
+  const debit = await debitOf(booking.db, booking);
+  if (debit === null) return false;
+  return spent(booking, "withdrawal-confirmed", [
+    ...move({
+      from: reserved(account),
+      to: HEDGE_UNALLOCATED,
+      currency: "usd",
+      amount: debit.cents,
+    }),
+    { account: reserved(account), currency: "sat", amount: -debit.idleSats },
+    { account: HEDGE_WALLET, currency: "sat", amount: debit.idleSats - sats - feeSats },
+    { account: WORLD, currency: "sat", amount: sats },
+    { account: FEES, currency: "sat", amount: feeSats },
   ]);
 }
 
 /** A reorg took the withdrawal's block: it is in flight again. */
-export function withdrawalUnconfirmed(booking: WithdrawalBooking): Promise<boolean> {
-  const { account, intent, sats, feeSats, turn } = booking;
-  return post(booking, `withdrawal-unconfirmed ${turn}`, intent, [
-    { account: reserved(account), amount: sats + feeSats },
-    { account: WORLD, amount: -sats },
-    { account: FEES, amount: -feeSats },
-  ]);
+export function withdrawalUnconfirmed(booking: SpentBooking): Promise<boolean> {
+  return unspent(booking, "withdrawal-confirmed");
 }
 
 /** reserved -> available in another vault of the account, and the fee to the miners. */
-export function migrationConfirmed(booking: WithdrawalBooking): Promise<boolean> {
-  const { account, intent, sats, feeSats, turn } = booking;
-  return post(booking, `migration-confirmed ${turn}`, intent, [
-    { account: reserved(account), amount: -(sats + feeSats) },
-    { account: available(account), amount: sats },
-    { account: FEES, amount: feeSats },
+export async function migrationConfirmed(booking: SpentBooking): Promise<boolean> {
+  const { account, feeSats } = booking;
+  const debit = await debitOf(booking.db, booking);
+  if (debit === null) return false;
+  const own = lesser<bigint>(debit.idleSats, feeSats);
+  return spent(booking, "migration-confirmed", [
+    ...move({
+      from: reserved(account),
+      to: HEDGE_UNALLOCATED,
+      currency: "usd",
+      amount: debit.cents,
+    }),
+    { account: reserved(account), currency: "sat", amount: -debit.idleSats },
+    { account: available(account), currency: "sat", amount: debit.idleSats - own },
+    { account: HEDGE_WALLET, currency: "sat", amount: own - feeSats },
+    { account: FEES, currency: "sat", amount: feeSats },
   ]);
 }
 
 /** A reorg took the migration's block: it is in flight again. */
-export function migrationUnconfirmed(booking: WithdrawalBooking): Promise<boolean> {
-  const { account, intent, sats, feeSats, turn } = booking;
-  return post(booking, `migration-unconfirmed ${turn}`, intent, [
-    { account: reserved(account), amount: sats + feeSats },
-    { account: available(account), amount: -sats },
-    { account: FEES, amount: -feeSats },
-  ]);
+export function migrationUnconfirmed(booking: SpentBooking): Promise<boolean> {
+  return unspent(booking, "migration-confirmed");
 }
 
-/** reserved -> available: the withdrawal will not happen. */
-export function withdrawalReleased(booking: WithdrawalBooking): Promise<boolean> {
-  const { account, intent, sats, feeSats, turn } = booking;
-  const total = sats + feeSats;
-  return post(booking, `withdrawal-released ${turn}`, intent, [
-    { account: reserved(account), amount: -total },
-    { account: available(account), amount: total },
-  ]);
+/** reserved -> available: the withdrawal will not happen. What was dollars is as many dollars again. */
+export async function withdrawalReleased(booking: WithdrawalBooking): Promise<boolean> {
+  return (await reverse(booking.db, reservationName(booking.intent), booking.at)) !== null;
+}
+
+type Spent = "withdrawal-confirmed" | "migration-confirmed";
+
+async function spent(booking: SpentBooking, kind: Spent, lines: readonly Line[]): Promise<boolean> {
+  const { db, intent, turn, at, txid, vault, into } = booking;
+  const posting = await post({ db, kind: `${kind} ${turn}`, subject: intent, lines, at });
+  return settle(booking, posting, {
+    kind: "withdrawal",
+    reference: txid,
+    vault,
+    ...(into !== undefined && { into }),
+  });
+}
+
+function unspent(booking: SpentBooking, kind: Spent): Promise<boolean> {
+  const { intent, turn, txid, vault } = booking;
+  const name = { kind: `${kind} ${turn}`, subject: intent };
+  return takeBack(booking, name, { kind: "withdrawal", reference: txid, vault });
+}
+
+/** What a change of a claim is put down to. */
+type Cause = Omit<ClaimCause, "posting" | "undoes">;
+
+async function settle(booked: Booked, posting: string | null, cause: Cause): Promise<boolean> {
+  if (posting === null) return false;
+  await squareUp(booked, posting);
+  await follow(booked, { ...cause, posting, undoes: null });
+  return true;
+}
+
+async function takeBack(booked: Booked, name: PostingName, cause: Cause): Promise<boolean> {
+  const reversed = await reverse(booked.db, name, booked.at);
+  if (reversed === null) return false;
+  await squareUp(booked, reversed.reversal);
+  await follow(booked, { ...cause, posting: reversed.reversal, undoes: reversed.original });
+  return true;
+}
+
+/**
+ * Nobody is owed less than nothing. Where a deposit is gone for good and its value was paid out, the
+ * account owes it, on an account of its own, until something comes in again.
+ */
+async function squareUp({ db, account, at }: Booked, cause: string): Promise<void> {
+  const on = await balancesOn(db, [available(account), reserved(account), debt(account)]);
+  const lines = (["sat", "usd"] as const).flatMap((currency) => {
+    const of = (name: string) => on(name, currency) ?? 0n;
+    const owned = of(available(account)) + of(reserved(account));
+    const owed = -of(debt(account));
+    const amount = owned < 0n ? -owned : -lesser(owned, owed);
+    return move({ from: debt(account), to: available(account), currency, amount });
+  });
+  if (lines.length > 0) await post({ db, kind: "debt-changed", subject: cause, lines, at });
+}
+
+interface Movement {
+  readonly from: string;
+  readonly to: string;
+  readonly currency: Currency;
+  readonly amount: bigint;
+}
+
+function move({ from, to, currency, amount }: Movement): readonly Line[] {
+  return amount === 0n
+    ? []
+    : [
+        { account: from, currency, amount: -amount },
+        { account: to, currency, amount },
+      ];
 }
 
 export interface AccountBalances {
@@ -123,141 +298,20 @@ export interface AccountBalances {
   readonly reserved: bigint;
 }
 
-/** Two rows, however long the history. */
-export async function balancesOf(db: Db, account: string): Promise<AccountBalances> {
-  const rows = await db
-    .selectFrom("balances")
-    .select(["account", "amount"])
-    .where("account", "in", [available(account), reserved(account)])
-    .where("currency", "=", CURRENCY)
-    .execute();
-  const of = (name: string) => rows.find((row) => row.account === name)?.amount ?? 0n;
-  return { available: of(available(account)), reserved: of(reserved(account)) };
+/** In sats. Available is below zero while a payment is under way whose coin a reorg has taken. */
+export function balancesOf(db: Db, account: string): Promise<AccountBalances> {
+  return ownedOf(db, account, "sat");
 }
 
-export interface BookCheck {
-  readonly balances: boolean;
-  readonly postings: bigint;
-  /** Owed to all users, available and reserved. */
-  readonly usersSats: bigint;
-  readonly feesSats: bigint;
-  /** What is wrong, in words; empty when the book balances. */
-  readonly faults: readonly string[];
+/** In cents of the dollar. */
+export function centsOf(db: Db, account: string): Promise<AccountBalances> {
+  return ownedOf(db, account, "usd");
 }
 
-/** Proves the book from its entries alone, and the balances against them. */
-export async function checkBook(db: Db): Promise<BookCheck> {
-  const faults: string[] = [];
-  const unbalanced = await db
-    .selectFrom("entries")
-    .select(["posting", "currency"])
-    .groupBy(["posting", "currency"])
-    .having((eb) => eb.fn.sum("amount"), "<>", 0n)
-    .execute();
-  for (const { posting, currency } of unbalanced) {
-    faults.push(`posting ${posting} does not balance in ${currency}`);
-  }
-  const summed = await db
-    .selectFrom("entries")
-    .select(["account", "currency", (eb) => eb.fn.sum<bigint>("amount").as("amount")])
-    .groupBy(["account", "currency"])
-    .execute();
-  const kept = await db.selectFrom("balances").selectAll().execute();
-  const truth = new Map(summed.map((row) => [`${row.account} ${row.currency}`, row.amount]));
-  for (const { account, currency, amount } of kept) {
-    const id = `${account} ${currency}`;
-    const sum = truth.get(id) ?? 0n;
-    if (sum !== amount) faults.push(`balance of ${id} is ${amount}, its entries make ${sum}`);
-    if (amount < 0n && account.startsWith(USER)) faults.push(`${id} is overdrawn by ${-amount}`);
-    truth.delete(id);
-  }
-  for (const id of truth.keys()) faults.push(`${id} has entries and no balance`);
-  const { postings } = await db
-    .selectFrom("postings")
-    .select((eb) => eb.fn.countAll<bigint>().as("postings"))
-    .executeTakeFirstOrThrow();
-  const total = (match: (account: string) => boolean) =>
-    kept.reduce((sum, { account, amount }) => (match(account) ? sum + amount : sum), 0n);
+async function ownedOf(db: Db, account: string, currency: Currency): Promise<AccountBalances> {
+  const on = await balancesOn(db, [available(account), reserved(account)]);
   return {
-    balances: faults.length === 0,
-    postings,
-    usersSats: total((account) => account.startsWith(USER)),
-    feesSats: total((account) => account === FEES),
-    faults,
+    available: on(available(account), currency) ?? 0n,
+    reserved: on(reserved(account), currency) ?? 0n,
   };
-}
-
-const USER = "user/";
-
-function available(account: string): string {
-  return `${USER}${account}/available`;
-}
-
-function reserved(account: string): string {
-  return `${USER}${account}/reserved`;
-}
-
-interface Line {
-  readonly account: string;
-  readonly amount: bigint;
-}
-
-interface Posting {
-  readonly id: string;
-  readonly kind: string;
-  readonly subject: string;
-  readonly lines: readonly Line[];
-}
-
-/** The posting with its id; a posting out of balance is our mistake and goes nowhere. */
-function postingOf(kind: string, subject: string, all: readonly Line[]): Posting {
-  const lines = all.filter(({ amount }) => amount !== 0n);
-  const sum = lines.reduce((total, { amount }) => total + amount, 0n);
-  if (sum !== 0n) throw new Error(`BUG: ${kind} of ${subject} is out of balance by ${sum}`);
-  const content = lines.map(({ account, amount }) => `${account} ${CURRENCY} ${amount}`).sort();
-  // No field holds a line break, so the joined text has one reading.
-  const text = [kind, subject, ...content].join("\n");
-  const id = hex(taggedHash("ballast/posting@1", new TextEncoder().encode(text)));
-  return { id, kind, subject, lines };
-}
-
-function post(
-  booked: Booked,
-  kind: string,
-  subject: string,
-  lines: readonly Line[],
-): Promise<boolean> {
-  return write(booked, postingOf(kind, subject, lines));
-}
-
-async function stands(db: Db, id: string): Promise<boolean> {
-  const row = await db.selectFrom("postings").select("id").where("id", "=", id).executeTakeFirst();
-  return row !== undefined;
-}
-
-/** Writes a posting with its lines and balances; false when it stands in the book already. */
-async function write({ db, at }: Booked, { id, kind, subject, lines }: Posting): Promise<boolean> {
-  const fresh = await db
-    .insertInto("postings")
-    .values({ id, kind, subject, at })
-    .onConflict((conflict) => conflict.doNothing())
-    .returning("id")
-    .executeTakeFirst();
-  if (fresh === undefined) return false;
-  for (const { account, amount } of lines) {
-    await db
-      .insertInto("entries")
-      .values({ posting: id, account, currency: CURRENCY, amount })
-      .execute();
-    await db
-      .insertInto("balances")
-      .values({ account, currency: CURRENCY, amount })
-      .onConflict((conflict) =>
-        conflict
-          .columns(["account", "currency"])
-          .doUpdateSet((eb) => ({ amount: eb("balances.amount", "+", amount) })),
-      )
-      .execute();
-  }
-  return true;
 }

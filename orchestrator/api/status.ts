@@ -1,7 +1,8 @@
 /** How things stand: one report for the JSON status and for the page. */
 import type { Network } from "../../policies/bitcoin/network.ts";
 import type { Accounts } from "../accounts/accounts.ts";
-import { balancesOf, checkBook } from "../accounts/book.ts";
+import { balancesOf } from "../accounts/book.ts";
+import { checkBook } from "../book/proof.ts";
 import type { Chain } from "../io/chain.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Db, Store } from "../io/store.ts";
@@ -145,7 +146,7 @@ async function bookAndCover(db: Db): Promise<Pick<StatusReport, "book" | "cover"
   const book = await checkBook(db);
   const { unspentSats, unbookedSats } = await heldOnChain(db);
   const leavingSats = await minedUnbooked(db);
-  const gap = unspentSats - (book.usersSats + unbookedSats - leavingSats);
+  const gap = unspentSats - (book.coinsSats + unbookedSats - leavingSats);
   return {
     book: {
       balances: book.balances,

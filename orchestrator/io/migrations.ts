@@ -1,4 +1,5 @@
 /** How the tables came to be, step by step, in either database's words. */
+import { bookLaw } from "./book-law.ts";
 import type { SqlDialect } from "./dialect.ts";
 
 /** Statements that lead from the tables as they were to the tables as they are. */
@@ -266,6 +267,81 @@ create index prices_currency on prices (currency, at);
 ${sql.stay("prices", "prices")}
 `;
 
+/** The book in sats and cents, what each account is owed and why, and what each coin is worth. */
+const BOOK: Migration = (sql) => `
+${bookLaw(sql)}
+alter table postings add column reverses text references postings (id);
+create unique index postings_reverses on postings (reverses);
+create unique index postings_subject on postings (subject, kind);
+
+alter table accounts add column stabilise ${sql.integer} not null default 1
+  check (stabilise in (0, 1));
+
+create table claims (
+  vault text not null references vaults (id),
+  sequence ${sql.integer} not null check (sequence > 0),
+  account text not null references accounts (id),
+  kind text not null check (kind in ('deposit', 'operation', 'withdrawal', 'fee')),
+  reference text not null,
+  posting text not null references postings (id),
+  hedged_cents ${sql.integer} not null,
+  pool_msats ${sql.integer} not null,
+  channel_cents ${sql.integer} not null,
+  idle_sats ${sql.integer} not null,
+  previous text not null,
+  head text not null,
+  claim_hedged_cents ${sql.integer} not null check (claim_hedged_cents >= 0),
+  claim_pool_msats ${sql.integer} not null check (claim_pool_msats >= 0),
+  claim_channel_cents ${sql.integer} not null check (claim_channel_cents >= 0),
+  claim_idle_sats ${sql.integer} not null check (claim_idle_sats >= 0),
+  at ${sql.integer} not null,
+  primary key (vault, sequence),
+  unique (vault, previous)
+)${sql.keyed};
+create index claims_account on claims (account);
+create index claims_posting on claims (posting);
+${sql.stay("claims", "claims")}
+
+create table stable_coins (
+  outpoint text not null,
+  turn ${sql.integer} not null,
+  account text not null references accounts (id),
+  origin text not null check (origin in ('deposit', 'change')),
+  state text not null check (state in ('idle', 'held', 'loose', 'spent',
+    'reversed')),
+  sats ${sql.integer} not null check (sats >= 0),
+  currency text not null,
+  cents ${sql.integer} not null check (cents >= 0),
+  price ${sql.integer},
+  sources text not null,
+  price_at ${sql.integer},
+  spent_by text,
+  at ${sql.integer} not null,
+  primary key (outpoint, turn),
+  check ((price is null) = (price_at is null)),
+  check ((state = 'spent') = (spent_by is not null))
+)${sql.keyed};
+create index stable_coins_account on stable_coins (account, state);
+create index stable_coins_spent on stable_coins (spent_by);
+
+create table stable_history (
+  sequence ${sql.counter},
+  account text not null references accounts (id),
+  kind text not null check (kind in ('deposit', 'withdrawal', 'withdrawal-change', 'adjustment',
+    'reorg')),
+  reference text not null,
+  outpoint text,
+  sats ${sql.integer} not null,
+  currency text not null,
+  cents ${sql.integer} not null,
+  reverses ${sql.integer} unique references stable_history (sequence),
+  at ${sql.integer} not null
+)${sql.table};
+create index stable_history_account on stable_history (account, sequence);
+create index stable_history_reference on stable_history (reference);
+${sql.stay("stable_history", "records of what coins are worth")}
+`;
+
 /** In order; never edited once released, only added to. */
 export const migrations: readonly Migration[] = [
   FIRST,
@@ -276,4 +352,5 @@ export const migrations: readonly Migration[] = [
   EVENTS,
   EXITS,
   PRICES,
+  BOOK,
 ];

@@ -3,14 +3,17 @@
  * the way back, when a reorg takes the block, and the case that nobody asked for: the coins of an
  * intent were spent by another transaction.
  */
+import { readPsbt } from "../../policies/bitcoin/psbt.ts";
 import { readIntent } from "../../policies/intent.ts";
 import { type Sats, sats } from "../../policies/money.ts";
 import {
+  debitOf,
   migrationConfirmed,
   migrationUnconfirmed,
   withdrawalConfirmed,
   withdrawalUnconfirmed,
 } from "../accounts/book.ts";
+import { recordSpend, reverseSpend } from "../accounts/stable.ts";
 import { adoptVault } from "../accounts/vaults.ts";
 import type { Clock } from "../io/clock.ts";
 import type { IntentState } from "../io/schema.ts";
@@ -18,7 +21,7 @@ import type { Db, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
 import type { Role } from "../role.ts";
 import { lastScanned } from "./blocks.ts";
-import { type Coin, reservedCoins } from "./coins.ts";
+import { type Coin, heldIn, reservedCoins } from "./coins.ts";
 import { type IntentRow, move } from "./intents.ts";
 import { sweeps } from "./sweep.ts";
 
@@ -96,7 +99,11 @@ async function settle(
       set: { mined_height: BigInt(height), bookings: turn, violations: "[]" },
     });
     if (!moved) return false;
-    await bookingsOf(intent).confirmed(bookingOf(db, intent, turn, clock()));
+    const booking = bookingOf(db, intent, turn, clock());
+    const into = sweeps(intent.purpose) ? await movedBy(db, intent, coins) : undefined;
+    await bookingsOf(intent).confirmed({ ...booking, ...(into !== undefined && { into }) });
+    const paidCents = (await debitOf(db, booking))?.cents ?? 0n;
+    await recordSpend({ ...booking, coins, outputs: outputsOf(intent), paidCents });
     // From here on the account is the recovery key's; a reorg does not bring a lost user back.
     if (intent.purpose === "recovery-user-lost") await adoptVault(db, partyOf(intent), intent);
     return true;
@@ -114,6 +121,7 @@ export async function takeBack(
     .selectAll()
     .where("state", "=", "confirmed")
     .where("mined_height", ">", BigInt(fork))
+    .orderBy("mined_height", "desc")
     .execute();
   for (const intent of rows) {
     await move(db, {
@@ -124,7 +132,9 @@ export async function takeBack(
       detail: `block ${intent.mined_height} left the chain`,
       set: { mined_height: null },
     });
-    await bookingsOf(intent).unconfirmed(bookingOf(db, intent, intent.bookings, at));
+    const booking = bookingOf(db, intent, intent.bookings, at);
+    await bookingsOf(intent).unconfirmed(booking);
+    await reverseSpend(db, booking);
   }
 }
 
@@ -172,6 +182,17 @@ function bookingsOf({ purpose }: IntentRow) {
   return sweeps(purpose) ? MOVED : PAID;
 }
 
+/** What part of its vault's coins a move has taken along, before it is booked. */
+async function movedBy(db: Db, intent: IntentRow, coins: readonly Coin[]) {
+  const moved = coins.reduce((sum, coin) => sum + coin.sats, 0n);
+  return { vault: partyOf(intent), moved, of: moved + (await heldIn(db, intent.vault)) };
+}
+
+function outputsOf({ id, unsigned_psbt: psbt }: IntentRow): number {
+  if (psbt === null) throw new Error(`BUG: intent ${id} was never built`);
+  return readPsbt(psbt).tx.outputs.length;
+}
+
 /** The vault that the coins go to. */
 function partyOf({ id, document }: IntentRow): string {
   const [party] = readIntent(JSON.parse(document)).parties;
@@ -183,12 +204,19 @@ function bookingOf(db: Db, intent: IntentRow, turn: bigint, at: bigint) {
   return {
     db,
     account: intent.account,
+    vault: intent.vault,
     intent: intent.id,
+    txid: txidOf(intent),
     sats: sats(intent.sats),
     feeSats: feeOf(intent),
     turn,
     at,
   };
+}
+
+function txidOf({ id, txid }: IntentRow): string {
+  if (txid === null) throw new Error(`BUG: intent ${id} was never built`);
+  return txid;
 }
 
 function feeOf({ id, fee_sats }: IntentRow): Sats {

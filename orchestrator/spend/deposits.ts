@@ -8,6 +8,7 @@ import { hex } from "../../policies/bitcoin/hash.ts";
 import { isSats, sats } from "../../policies/money.ts";
 import { depositConfirmed, depositUnbooked } from "../accounts/book.ts";
 import type { Scripts, WatchedScript } from "../accounts/scripts.ts";
+import { takeBack as takeBackValue } from "../accounts/stabilise.ts";
 import { accountOfVault } from "../accounts/vaults.ts";
 import type { Chain, ChainBlock } from "../io/chain.ts";
 import type { Clock } from "../io/clock.ts";
@@ -171,6 +172,7 @@ async function rollBack({ store, clock, log }: DepositParts, fork: number): Prom
     const buried = await unbury(db, fork);
     const deposits = buried.filter(({ kind }) => kind === "deposit");
     for (const coin of deposits) {
+      await takeBackValue(db, coin, clock());
       await depositUnbooked({ ...(await bookingOf(db, coin)), at: clock() });
     }
     return deposits;

@@ -10,12 +10,14 @@ import { sats } from "../../policies/money.ts";
 import { CHANGE } from "../../policies/vault.ts";
 import type { VaultScripts } from "../../policies/vault-scripts.ts";
 import { withdrawalReleased, withdrawalReserved } from "../accounts/book.ts";
+import { freshPrice } from "../accounts/fresh-price.ts";
 import type { Scripts } from "../accounts/scripts.ts";
 import type { Chain } from "../io/chain.ts";
 import type { Clock } from "../io/clock.ts";
 import type { IntentState } from "../io/schema.ts";
 import type { Db, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
+import type { Prices } from "../prices/prices.ts";
 import type { Role } from "../role.ts";
 import { lastScanned } from "./blocks.ts";
 import { buildPsbt } from "./build.ts";
@@ -32,6 +34,7 @@ import {
 } from "./intents.ts";
 import { planOf } from "./plan.ts";
 import { LOCKTIME_WINDOW_BLOCKS, needsCeremony, windowBlocks } from "./signers.ts";
+import { sweeps } from "./sweep.ts";
 
 export interface ReserveParts {
   readonly store: Store;
@@ -39,6 +42,8 @@ export interface ReserveParts {
   readonly scripts: Scripts;
   readonly clock: Clock;
   readonly log: Log;
+  /** What dollars are worth that pay for a spend. */
+  readonly prices?: Prices | undefined;
   /** Coins that one spend may take. */
   readonly inputsMax: number;
 }
@@ -151,7 +156,13 @@ async function attempt(parts: ReserveParts, db: Db, attempted: Attempt): Promise
     feeSats,
     turn: 0n,
     at: parts.clock(),
+    price: freshPrice(parts.prices, parts.clock())?.price ?? null,
+    moves: sweeps(intent.purpose),
   });
+  if (booked === "unpriced") {
+    const detail = "dollars pay for it, and no price can be trusted now";
+    return { kind: "held", objection: { rule: "price", detail, retry: "when there is one" } };
+  }
   if (booked === "overdrawn") {
     const detail = `less than ${plan.sats + feeSats} sat are available in the book`;
     return { kind: "refused", objection: { rule: "funds", detail } };

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { hex, taggedHash } from "../bitcoin/hash.ts";
 import { signedDecimal, vaultId } from "./scalar.ts";
 import type { Account } from "./statement.ts";
-import type { Sums } from "./sum-tree.ts";
+import { addSums, NOTHING_OWED, type Sums, TIERS } from "./sum-tree.ts";
 
 /** A claim changes by these and by nothing else. */
 const ENTRY_KINDS = ["deposit", "operation", "withdrawal", "fee"] as const;
@@ -58,8 +58,6 @@ export type Remembered = Pick<
   "vault" | "hedgedCents" | "poolMsats" | "channelCents" | "idleSats" | "sequence" | "log"
 >;
 
-const TIERS = ["hedgedCents", "poolMsats", "channelCents", "idleSats"] as const;
-
 /**
  * Null when the entries lead from what is remembered to the account, or why they do not. An account
  * that is not remembered starts with nothing.
@@ -83,18 +81,61 @@ export function unexplained(
   if (entries.length !== wanted) return `${entries.length} entries explain ${wanted} changes`;
   const head = entries.reduce(nextLogHead, start.log);
   if (head !== account.log) return "the entries do not lead to the head of its log";
-  const sums = entries.reduce<Sums>(add, start);
+  const sums = entries.reduce<Sums>(addSums, start);
   const wrong = TIERS.find((tier) => sums[tier] !== account[tier]);
   return wrong === undefined
     ? null
     : `its ${wrong} are ${account[wrong]}, the log explains ${sums[wrong]}`;
 }
 
-function add(sums: Sums, entry: LogEntry): Sums {
-  return {
-    hedgedCents: sums.hedgedCents + entry.hedgedCents,
-    poolMsats: sums.poolMsats + entry.poolMsats,
-    channelCents: sums.channelCents + entry.channelCents,
-    idleSats: sums.idleSats + entry.idleSats,
-  };
+/** An entry as its log keeps it: with its place in the chain and the claim that it leads to. */
+export interface KeptEntry extends LogEntry {
+  /** From 1. */
+  readonly sequence: number;
+  readonly previous: string;
+  readonly head: string;
+  readonly claim: Sums;
 }
+
+export interface BrokenEntry {
+  readonly sequence: number;
+  readonly why: string;
+}
+
+/** The first entry that does not follow from those before it; null: all of the log does. */
+export function brokenEntry(vault: string, entries: readonly KeptEntry[]): BrokenEntry | null {
+  let before = { sequence: 0, head: logStart(vault), claim: NOTHING_OWED };
+  for (const entry of entries) {
+    const why = breach(before, entry);
+    if (why !== null) return { sequence: entry.sequence, why };
+    before = entry;
+  }
+  return null;
+}
+
+function breach(
+  before: Pick<KeptEntry, "sequence" | "head" | "claim">,
+  entry: KeptEntry,
+): string | null {
+  if (entry.sequence !== before.sequence + 1) return `it comes after entry ${before.sequence}`;
+  if (entry.previous !== before.head) return "it is not chained to the entry before it";
+  if (entry.head !== nextLogHead(before.head, entry)) return "its hash is not that of its content";
+  const claim = addSums(before.claim, entry);
+  const wrong = TIERS.find((tier) => claim[tier] !== entry.claim[tier]);
+  if (wrong !== undefined) {
+    return `its ${wrong} are ${entry.claim[wrong]}, the log makes ${claim[wrong]}`;
+  }
+  const below = TIERS.find((tier) => claim[tier] < 0n);
+  if (below !== undefined) return `its ${below} are less than nothing`;
+  return REFERENCES[entry.kind].test(entry.reference)
+    ? null
+    : `"${entry.reference}" is no reference of a ${entry.kind}`;
+}
+
+/** Outpoint, hash of an operation's text, txid, period. */
+const REFERENCES: Readonly<Record<LogEntry["kind"], RegExp>> = {
+  deposit: /^[0-9a-f]{64}:(?:0|[1-9][0-9]{0,9})$/,
+  operation: /^[0-9a-f]{64}$/,
+  withdrawal: /^[0-9a-f]{64}$/,
+  fee: /^[\x21-\x7e]{1,80}$/,
+};

@@ -30,13 +30,21 @@ const SUM_MAX = 1n << 62n;
 /** More than a million million accounts have no tree. */
 export const STEPS_MAX = 40;
 
-const NAMES = ["hedgedCents", "poolMsats", "channelCents", "idleSats"] as const;
+/** The tiers in which something can be owed. */
+export const TIERS = ["hedgedCents", "poolMsats", "channelCents", "idleSats"] as const;
+
+export const NOTHING_OWED: Sums = {
+  hedgedCents: 0n,
+  poolMsats: 0n,
+  channelCents: 0n,
+  idleSats: 0n,
+};
 
 function isSums(sums: Sums): boolean {
-  return NAMES.every((name) => sums[name] >= 0n && sums[name] <= SUM_MAX);
+  return TIERS.every((name) => sums[name] >= 0n && sums[name] <= SUM_MAX);
 }
 
-function addSums(a: Sums, b: Sums): Sums {
+export function addSums(a: Sums, b: Sums): Sums {
   return {
     hedgedCents: a.hedgedCents + b.hedgedCents,
     poolMsats: a.poolMsats + b.poolMsats,
@@ -46,7 +54,7 @@ function addSums(a: Sums, b: Sums): Sums {
 }
 
 function nodeBytes(node: SumNode): Uint8Array {
-  return concat([node.hash, ...NAMES.map((name) => u64(node[name]))]);
+  return concat([node.hash, ...TIERS.map((name) => u64(node[name]))]);
 }
 
 /** Null where a sum leaves its range. */

@@ -1,6 +1,7 @@
 /** Ceremonies over a chain in memory: who moves them, what becomes of the coins, and all of it twice. */
 import { describe, expect, it } from "vitest";
-import { balancesOf, checkBook } from "../../orchestrator/accounts/book.ts";
+import { balancesOf } from "../../orchestrator/accounts/book.ts";
+import { checkBook } from "../../orchestrator/book/proof.ts";
 import { answerSigned } from "../../orchestrator/ceremony/answers.ts";
 import { note, transcriptOf } from "../../orchestrator/ceremony/ceremonies.ts";
 import { openCeremony, supersede } from "../../orchestrator/ceremony/opening.ts";

@@ -3,7 +3,7 @@
  * another that goes on: the transcript and the coins end as if nobody had died.
  */
 import { describe, expect, it } from "vitest";
-import { checkBook } from "../../orchestrator/accounts/book.ts";
+import { checkBook } from "../../orchestrator/book/proof.ts";
 import { answerSigned } from "../../orchestrator/ceremony/answers.ts";
 import { append, note } from "../../orchestrator/ceremony/ceremonies.ts";
 import { ceremoniesRole } from "../../orchestrator/ceremony/watch.ts";

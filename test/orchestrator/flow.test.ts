@@ -1,6 +1,7 @@
 /** The path of a coin over a chain in memory: every state, by the roles themselves. */
 import { describe, expect, it } from "vitest";
-import { balancesOf, checkBook } from "../../orchestrator/accounts/book.ts";
+import { balancesOf } from "../../orchestrator/accounts/book.ts";
+import { checkBook } from "../../orchestrator/book/proof.ts";
 import { heldOnChain } from "../../orchestrator/spend/coins.ts";
 import { minedUnbooked } from "../../orchestrator/spend/confirm.ts";
 import { historyOfIntent, move, objectionsOf } from "../../orchestrator/spend/intents.ts";

@@ -1,6 +1,7 @@
 /** The path of a coin on a real node: what consensus and the mempool say counts. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { balancesOf, checkBook } from "../../orchestrator/accounts/book.ts";
+import { balancesOf } from "../../orchestrator/accounts/book.ts";
+import { checkBook } from "../../orchestrator/book/proof.ts";
 import { type Chain, openChain } from "../../orchestrator/io/chain.ts";
 import { openEsplora } from "../../orchestrator/io/esplora.ts";
 import { lastScanned } from "../../orchestrator/spend/blocks.ts";

@@ -3,12 +3,13 @@
 import { join } from "node:path";
 import Sqlite from "better-sqlite3";
 import { describe, expect, it } from "vitest";
-import { balancesOf, checkBook } from "../../orchestrator/accounts/book.ts";
+import { balancesOf } from "../../orchestrator/accounts/book.ts";
 import {
   beginRotation,
   completeRotation,
   type RotationOutcome,
 } from "../../orchestrator/accounts/rotation.ts";
+import { checkBook } from "../../orchestrator/book/proof.ts";
 import { keepNotice } from "../../orchestrator/ceremony/notices.ts";
 import { requestsFor } from "../../orchestrator/ceremony/requests.ts";
 import { registerStation } from "../../orchestrator/ceremony/stations.ts";

@@ -1,11 +1,12 @@
 /** A newer vault for an account, and all coins of the old one moved there. */
 import { describe, expect, it } from "vitest";
-import { balancesOf, checkBook } from "../../orchestrator/accounts/book.ts";
+import { balancesOf } from "../../orchestrator/accounts/book.ts";
 import {
   beginRotation,
   completeRotation,
   type RotationOutcome,
 } from "../../orchestrator/accounts/rotation.ts";
+import { checkBook } from "../../orchestrator/book/proof.ts";
 import { heldOnChain } from "../../orchestrator/spend/coins.ts";
 import { minedUnbooked } from "../../orchestrator/spend/confirm.ts";
 import { raiseMigration } from "../../orchestrator/spend/migrate.ts";

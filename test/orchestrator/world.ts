@@ -1,6 +1,7 @@
 /** The orchestrator's parts around a chain, stepped by hand: no timers, a clock that a test moves. */
 import { type Accounts, openAccounts } from "../../orchestrator/accounts/accounts.ts";
 import { openScripts } from "../../orchestrator/accounts/scripts.ts";
+import { stabiliseRole } from "../../orchestrator/accounts/stabilise.ts";
 import type { VaultTemplate } from "../../orchestrator/accounts/vaults.ts";
 import { noticesRole } from "../../orchestrator/ceremony/notices.ts";
 import { ceremoniesRole } from "../../orchestrator/ceremony/watch.ts";
@@ -9,6 +10,7 @@ import type { Chain } from "../../orchestrator/io/chain.ts";
 import { openStore, type Store } from "../../orchestrator/io/store.ts";
 import { silentLog } from "../../orchestrator/log.ts";
 import { pricesRole } from "../../orchestrator/prices/history.ts";
+import type { Prices } from "../../orchestrator/prices/prices.ts";
 import type { Role } from "../../orchestrator/role.ts";
 import { broadcastRole } from "../../orchestrator/spend/broadcast.ts";
 import { openCombiner } from "../../orchestrator/spend/combiner.ts";
@@ -36,7 +38,7 @@ export interface World {
   readonly store: Store;
   readonly accounts: Accounts;
   readonly lsp: SoftwareLsp;
-  readonly parts: ReturnType<typeof partsOf>;
+  readonly parts: ReturnType<typeof partsOf> & { readonly prices: Prices | undefined };
   readonly roles: Readonly<Record<RoleName, Role>>;
   /** Every role until all are idle. */
   readonly settle: () => Promise<void>;
@@ -45,13 +47,17 @@ export interface World {
 
 export const CONFIRMATIONS = 2;
 
-export function openWorld(chain: Chain): World {
-  const store = openStore({ path: ":memory:", network: "regtest" });
+export function openWorld(
+  chain: Chain,
+  prices?: Prices,
+  store = openStore({ path: ":memory:", network: "regtest" }),
+): World {
   const lsp = softwareLsp("world");
   let now = 1_800_000_000_000n;
-  const parts = partsOf(store, chain, lsp, () => now);
+  const parts = { ...partsOf(store, chain, lsp, () => now), prices };
   const roles = {
     deposits: depositsRole(parts),
+    stabilise: stabiliseRole(parts),
     reserve: reserveRole(parts),
     sign: signRole(parts),
     broadcast: broadcastRole(parts),
