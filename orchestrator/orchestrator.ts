@@ -10,6 +10,7 @@ import { noticesRole } from "./ceremony/notices.ts";
 import { ceremoniesRole } from "./ceremony/watch.ts";
 import type { OrchestratorConfig, RoleName } from "./config.ts";
 import { type Chain, openChain } from "./io/chain.ts";
+import { pollHints } from "./io/chain-follow.ts";
 import type { Clock } from "./io/clock.ts";
 import { openEsplora } from "./io/esplora.ts";
 import { openStore } from "./io/store.ts";
@@ -19,6 +20,7 @@ import { broadcastRole } from "./spend/broadcast.ts";
 import { openCombiner } from "./spend/combiner.ts";
 import { confirmRole } from "./spend/confirm.ts";
 import { depositsRole } from "./spend/deposits.ts";
+import { mempoolRole } from "./spend/mempool.ts";
 import { reserveRole } from "./spend/reserve.ts";
 import { signRole } from "./spend/sign.ts";
 
@@ -38,16 +40,22 @@ export interface Orchestrator {
   readonly close: () => Promise<void>;
 }
 
+/** A new block wakes all roles within a second, however long an idle one sleeps. */
+const HINT_MS_MAX = 1_000;
+
 export async function openOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
   const { config, signer, clock, log } = options;
-  const { network, confirmations } = config;
+  const { network } = config;
+  const { external: confirmations, own: ownConfirmations } = config.confirmations;
   const store = openStore({ path: config.store, network });
   const { chain, close: closeChain } = chainOf(config);
   const scripts = openScripts();
   const combiner = openCombiner();
   const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations };
+  const watching = { ...shared, depositMinSats: config.deposit_min_sats };
   const roles: Readonly<Record<RoleName, Role>> = {
-    deposits: depositsRole({ ...shared, startHeight: config.scan_from }),
+    deposits: depositsRole({ ...watching, ownConfirmations, startHeight: config.scan_from }),
+    mempool: mempoolRole(watching),
     reserve: reserveRole({ ...shared, inputsMax: config.inputs_max }),
     sign: signRole(shared),
     broadcast: broadcastRole(shared),
@@ -59,7 +67,12 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     config.roles.map((name) => roles[name]),
     { log, paceMs: config.pace_ms },
   );
+  const hints = pollHints(chain, {
+    paceMs: Math.min(config.pace_ms, HINT_MS_MAX),
+    onHint: running.wake,
+  });
   const closeRest = async () => {
+    await hints.stop();
     await running.stop();
     await combiner.close();
     closeChain();

@@ -48,7 +48,8 @@ describe("the configuration", () => {
   it("has defaults for what need not be said", () => {
     expect(read(GOOD)).toMatchObject({
       port: 0,
-      confirmations: 3,
+      confirmations: { external: 3, own: 3 },
+      deposit_min_sats: 1_000n,
       roles: ROLE_NAMES,
       fees: { sat_per_vbyte_min: 1_500n, sat_per_vbyte_max: 200_000n, target_blocks: 6 },
       ceremonies: { hours: 72, reminders_bps: [5_000, 7_500, 9_000] },
