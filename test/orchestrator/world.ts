@@ -44,8 +44,10 @@ export interface World {
 
 export const CONFIRMATIONS = 2;
 
-export function openWorld(chain: Chain): World {
-  const store = openStore({ path: ":memory:", network: "regtest" });
+export function openWorld(
+  chain: Chain,
+  store = openStore({ path: ":memory:", network: "regtest" }),
+): World {
   const lsp = softwareLsp("world");
   let now = 1_800_000_000_000n;
   const parts = partsOf(store, chain, lsp, () => now);
