@@ -45,8 +45,8 @@ export interface ScriptPlace {
 
 /** SQLite takes 32,766 parameters; a few hundred at a time keep each look-up short. */
 const LOOKUP_MAX = 500;
-/** Rows that are read at once at the start: some five milliseconds. */
-const LOAD_ROWS = 1_000;
+/** Rows that are read at once at the start: a few milliseconds. */
+const LOAD_ROWS = 500;
 
 interface Held {
   readonly prints: Fingerprints;
