@@ -56,6 +56,14 @@ describe("the configuration", () => {
     });
   });
 
+  it.each([
+    ["2", { external: 2, own: 2 }],
+    ["{ external: 4 }", { external: 4, own: 1 }],
+    ["{ external: 4, own: 4 }", { external: 4, own: 4 }],
+  ])("takes confirmations by source: %s", (text, confirmations) => {
+    expect(read(`${GOOD}confirmations: ${text}\n`)).toMatchObject({ confirmations });
+  });
+
   it("takes an Esplora server in the place of a node", () => {
     const esplora = "https://esplora.example/api";
     const node = `node: { esplora: "${esplora}" }`;
@@ -78,6 +86,8 @@ describe("the configuration", () => {
     ["a key that stands twice", `${GOOD}network: signet\n`, "unique"],
     ["a relative path", GOOD.replace("store: /tmp/", "store: "), "store: must be an absolute path"],
     ["no confirmations", `${GOOD}confirmations: 0\n`, "confirmations"],
+    ["own at the mempool", `${GOOD}confirmations: { own: 0 }\n`, "confirmations"],
+    ["own above", `${GOOD}confirmations: { external: 3, own: 4 }\n`, "own is above external"],
     ["an unknown role", `${GOOD}roles: [deposits, mint]\n`, "roles"],
     ["fees upside down", GOOD.replace("1.5", "300"), "fees: sat_per_vbyte_min is above"],
     ["a rate with four decimals", GOOD.replace("1.5", "1.5001"), "three decimals"],

@@ -60,7 +60,7 @@ const act = fc.oneof(
     weight: 4,
     arbitrary: fc.record({
       kind: fc.constantFrom("deposits" as const, "mempool" as const),
-      steps: fc.integer({ min: 1, max: 4 }),
+      steps: fc.integer({ min: 1, max: 12 }),
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const) }) },
@@ -252,7 +252,7 @@ async function expectEvents(scene: Scene, rows: Awaited<ReturnType<typeof coins>
 
 it("what is written down is what a recount of the final chain finds", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 40 }), async (acts) => {
+    fc.asyncProperty(fc.array(act, { minLength: 10, maxLength: 40 }), async (acts) => {
       const chain = memoryChain();
       const world = openWorld(chain);
       const people = [await moveIn(world, "ann"), await moveIn(world, "bob")];
@@ -268,6 +268,6 @@ it("what is written down is what a recount of the final chain finds", async () =
       await expectTruth(scene);
       await world.store.close();
     }),
-    { numRuns: 40 },
+    { numRuns: 60 },
   );
 });
