@@ -40,7 +40,7 @@ export interface Orchestrator {
   readonly close: () => Promise<void>;
 }
 
-/** A new block wakes all roles within a second, however long an idle one sleeps. */
+/** The own node's new block wakes all roles within a second, however long an idle one sleeps. */
 const HINT_MS_MAX = 1_000;
 
 export async function openOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
@@ -67,10 +67,9 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     config.roles.map((name) => roles[name]),
     { log, paceMs: config.pace_ms },
   );
-  const hints = pollHints(chain, {
-    paceMs: Math.min(config.pace_ms, HINT_MS_MAX),
-    onHint: running.wake,
-  });
+  // Somebody else's server is asked no more often than its roles are to.
+  const paceMs = "esplora" in config.node ? config.pace_ms : Math.min(config.pace_ms, HINT_MS_MAX);
+  const hints = pollHints(chain, { paceMs, onHint: running.wake });
   const closeRest = async () => {
     await hints.stop();
     await running.stop();

@@ -89,7 +89,7 @@ export interface BlockTable {
   readonly hash: string;
 }
 
-/** Every coin that ever paid a watched script. Written by spend/coins.ts. */
+/** Every coin that ever paid a watched script. Written by spend/coins.ts and spend/unmined.ts. */
 export interface CoinTable {
   readonly outpoint: string;
   readonly vault: string;

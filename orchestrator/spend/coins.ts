@@ -54,53 +54,6 @@ export async function appear(db: Db, coin: NewCoin, height: number): Promise<Coi
   return coinOf(row);
 }
 
-/** A coin of the mempool. True: nobody has seen it before, there or in a block. */
-export async function appearUnmined(db: Db, coin: NewCoin): Promise<boolean> {
-  const fresh = await db
-    .insertInto("coins")
-    .values({ ...rowOf(coin), state: "mempool", height: null, reused: 0n })
-    .onConflict((conflict) => conflict.doNothing())
-    .returning("outpoint")
-    .executeTakeFirst();
-  if (fresh !== undefined) return true;
-  await reappear(db, [coin.outpoint]);
-  return false;
-}
-
-/** The mempool has again what was thought gone. */
-export async function reappear(db: Db, outpoints: readonly string[]): Promise<void> {
-  for (let at = 0; at < outpoints.length; at += LOOKUP_MAX) {
-    await db
-      .updateTable("coins")
-      .set({ state: "mempool" })
-      .where("outpoint", "in", outpoints.slice(at, at + LOOKUP_MAX))
-      .where("state", "=", "gone")
-      .execute();
-  }
-}
-
-/** Outpoints of the coins that are in no block yet. */
-export async function unminedCoins(db: Db): Promise<readonly string[]> {
-  const rows = await db
-    .selectFrom("coins")
-    .select("outpoint")
-    .where("state", "=", "mempool")
-    .execute();
-  return rows.map(({ outpoint }) => outpoint);
-}
-
-/** Pushed out, replaced or conflicting: of those that are still in no block. */
-export async function vanish(db: Db, outpoints: readonly string[]): Promise<void> {
-  for (let at = 0; at < outpoints.length; at += LOOKUP_MAX) {
-    await db
-      .updateTable("coins")
-      .set({ state: "gone" })
-      .where("outpoint", "in", outpoints.slice(at, at + LOOKUP_MAX))
-      .where("state", "=", "mempool")
-      .execute();
-  }
-}
-
 /** Whether an earlier transaction of the chain pays the same address. */
 async function paidBefore(
   db: Db,
@@ -140,7 +93,7 @@ export async function spend(db: Db, { outpoint, txid, height }: Spending): Promi
 }
 
 /** SQLite takes 32,766 parameters; a few hundred at a time keep each look-up short. */
-const LOOKUP_MAX = 500;
+export const LOOKUP_MAX = 500;
 
 export async function knownCoins(db: Db, outpoints: readonly string[]): Promise<readonly Coin[]> {
   const found: Coin[] = [];
@@ -369,7 +322,8 @@ export async function heldOnChain(
 /** States of a coin that stands in a block. */
 const MINED = ["seen", "confirmed"] as const;
 
-function rowOf(coin: NewCoin) {
+/** As it is written down the first time. */
+export function rowOf(coin: NewCoin) {
   return {
     outpoint: coin.outpoint,
     vault: coin.vault,

@@ -64,7 +64,7 @@ export function depositsRole(parts: DepositParts): Role {
       return "more";
     }
     for (const block of blocks) if (!(await scan(parts, block))) return "more";
-    return more || blocks.length > 0 ? "more" : lookAgain(parts);
+    return more || blocks.length > 0 ? "more" : lookAgain(parts, last.height);
   }
 
   return { name: "deposits", step };
@@ -99,10 +99,10 @@ async function scan(parts: DepositParts, { height, block }: LinkedBlock): Promis
 }
 
 /** A block that was scanned before, for scripts that are watched since. */
-async function lookAgain(parts: DepositParts): Promise<"more" | "idle"> {
+async function lookAgain(parts: DepositParts, tip: number): Promise<"more" | "idle"> {
   const { store, chain } = parts;
   const due = await dueRescan(store.db);
-  if (due === null) return "idle";
+  if (due === null || due > tip) return "idle";
   const hash = await chain.hashAt(due);
   if (hash === null) return "more";
   const block = await chain.block(hash);

@@ -9,10 +9,11 @@ import { followMempool } from "../io/chain-follow.ts";
 import type { Db, Store } from "../io/store.ts";
 import type { Role } from "../role.ts";
 import { lastScanned } from "./blocks.ts";
-import { appearUnmined, reappear, txidOf, unminedCoins, vanish } from "./coins.ts";
+import { txidOf } from "./coins.ts";
 import { coinOf, depositData, type FlagParts } from "./flags.ts";
 import { wantRescanBelow } from "./rescan.ts";
 import { type Sighting, sightingsIn } from "./sightings.ts";
+import { appearUnmined, reappear, unminedCoins, vanish } from "./unmined.ts";
 
 export interface MempoolParts extends FlagParts {
   readonly store: Store;

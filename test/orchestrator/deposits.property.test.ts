@@ -268,6 +268,6 @@ it("what is written down is what a recount of the final chain finds", async () =
       await expectTruth(scene);
       await world.store.close();
     }),
-    { numRuns: 60 },
+    { numRuns: 30 },
   );
 });

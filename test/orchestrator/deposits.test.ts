@@ -9,7 +9,7 @@ import { heldIn, heldOnChain, spendable } from "../../orchestrator/spend/coins.t
 import { depositsRole } from "../../orchestrator/spend/deposits.ts";
 import { objectionsOf } from "../../orchestrator/spend/intents.ts";
 import { mempoolRole } from "../../orchestrator/spend/mempool.ts";
-import { wantRescan } from "../../orchestrator/spend/rescan.ts";
+import { dueRescan, wantRescan } from "../../orchestrator/spend/rescan.ts";
 import { scriptOf } from "../../policies/bitcoin/taproot.ts";
 import { sats } from "../../policies/money.ts";
 import { CHANGE, composeVault, RECEIVE, readVault } from "../../policies/vault.ts";
@@ -362,6 +362,28 @@ describe("the gap", () => {
     await store.transaction((db) => wantRescan(db, height));
     await scene.settle();
     expect(await coinAt(scene, beyond)).toMatchObject({ state: "confirmed" });
+  });
+});
+
+describe("a rescan", () => {
+  it("from above the tip waits for the tip, and a reorganisation ends it at the fork", async () => {
+    const scene = await open();
+    const { chain, store, roles } = scene;
+    await scene.mine(3);
+    await store.transaction((db) => wantRescan(db, 5));
+    expect(await roles.deposits.step()).toBe("idle");
+    await scene.mine(2);
+    expect(await dueRescan(store.db)).toBeNull();
+    for (const [from, left] of [
+      [4, null],
+      [3, 3],
+    ] as const) {
+      await store.transaction((db) => wantRescan(db, from));
+      chain.reorg(2, "lost");
+      expect(await roles.deposits.step()).toBe("more");
+      expect(await dueRescan(store.db)).toBe(left);
+      await scene.mine(2);
+    }
   });
 });
 
