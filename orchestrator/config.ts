@@ -5,11 +5,12 @@ import { parseDocument } from "yaml";
 import { z } from "zod";
 import { NETWORKS } from "../policies/bitcoin/network.ts";
 import { PSBT_INPUTS_MAX } from "../policies/bitcoin/psbt.ts";
-import { type MsatsPerVbyte, msatsPerVbyte } from "../policies/money.ts";
+import { type MsatsPerVbyte, msatsPerVbyte, sats } from "../policies/money.ts";
 import { priceConfigSchema } from "./prices/config.ts";
 
 export const ROLE_NAMES = [
   "deposits",
+  "mempool",
   "stabilise",
   "reserve",
   "sign",
@@ -36,6 +37,8 @@ export const feeRateSchema = z
 
 const path = z.string().refine(isAbsolute, { message: "must be an absolute path" });
 
+const depth = z.int().min(1).max(100);
+
 const schema = z.strictObject({
   format: z.literal("ballast/orchestrator@1"),
   network: z.enum(NETWORKS),
@@ -58,8 +61,22 @@ const schema = z.strictObject({
   token: path,
   /** On loopback; 0 takes a free port. */
   port: z.int().min(0).max(65_535).default(0),
-  /** Blocks that bury a deposit or a withdrawal, their own among them. */
-  confirmations: z.int().min(1).max(100).default(3),
+  /**
+   * Blocks that bury a deposit or a withdrawal, their own among them; `own` for deposits and change
+   * that come from buried coins of the house alone. One number is both.
+   */
+  confirmations: z
+    .union([depth, z.strictObject({ external: depth.default(3), own: depth.default(1) })])
+    .default(3)
+    .transform((given) => (typeof given === "number" ? { external: given, own: given } : given))
+    .refine(({ external, own }) => own <= external, { message: "own is above external" }),
+  /** A deposit of less is dust: kept and shown, credited to nobody. */
+  deposit_min_sats: z
+    .int()
+    .min(0)
+    .max(100_000_000)
+    .default(1_000)
+    .transform((value) => sats(BigInt(value))),
   /** First block that is scanned; the tip at the first start by default. */
   scan_from: z.int().min(0).optional(),
   fees: z

@@ -11,6 +11,7 @@ import { noticesRole } from "./ceremony/notices.ts";
 import { ceremoniesRole } from "./ceremony/watch.ts";
 import type { OrchestratorConfig, RoleName } from "./config.ts";
 import { type Chain, openChain } from "./io/chain.ts";
+import { pollHints } from "./io/chain-follow.ts";
 import type { Clock } from "./io/clock.ts";
 import { openEsplora } from "./io/esplora.ts";
 import { openStore } from "./io/store.ts";
@@ -22,6 +23,7 @@ import { broadcastRole } from "./spend/broadcast.ts";
 import { openCombiner } from "./spend/combiner.ts";
 import { confirmRole } from "./spend/confirm.ts";
 import { depositsRole } from "./spend/deposits.ts";
+import { mempoolRole } from "./spend/mempool.ts";
 import { reserveRole } from "./spend/reserve.ts";
 import { signRole } from "./spend/sign.ts";
 
@@ -41,9 +43,13 @@ export interface Orchestrator {
   readonly close: () => Promise<void>;
 }
 
+/** The own node's new block wakes all roles within a second, however long an idle one sleeps. */
+const HINT_MS_MAX = 1_000;
+
 export async function openOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
   const { config, signer, clock, log } = options;
-  const { network, confirmations } = config;
+  const { network } = config;
+  const { external: confirmations, own: ownConfirmations } = config.confirmations;
   const store = openStore({ path: config.store, network });
   const { chain, close: closeChain } = chainOf(config);
   const scripts = openScripts();
@@ -54,8 +60,10 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     // Nobody is asked for prices: deposits stay in sats.
     prices: feed ?? undefined,
   };
+  const watching = { ...shared, depositMinSats: config.deposit_min_sats };
   const roles: Readonly<Record<RoleName, Role>> = {
-    deposits: depositsRole({ ...shared, startHeight: config.scan_from }),
+    deposits: depositsRole({ ...watching, ownConfirmations, startHeight: config.scan_from }),
+    mempool: mempoolRole(watching),
     stabilise: stabiliseRole(shared),
     reserve: reserveRole({ ...shared, inputsMax: config.inputs_max }),
     sign: signRole(shared),
@@ -69,7 +77,11 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     config.roles.map((name) => roles[name]),
     { log, paceMs: config.pace_ms },
   );
+  // Somebody else's server is asked no more often than its roles are to.
+  const paceMs = "esplora" in config.node ? config.pace_ms : Math.min(config.pace_ms, HINT_MS_MAX);
+  const hints = pollHints(chain, { paceMs, onHint: running.wake });
   const closeRest = async () => {
+    await hints.stop();
     await running.stop();
     await combiner.close();
     closeChain();

@@ -3,7 +3,7 @@
  * the tweaks by which a signer finds its secret.
  */
 import * as ecc from "tiny-secp256k1";
-import { AccountKeyError, childOf } from "./bitcoin/account-key.ts";
+import { AccountKeyError, childOf, childrenOf } from "./bitcoin/account-key.ts";
 import { hex } from "./bitcoin/hash.ts";
 import {
   branchHash,
@@ -86,13 +86,15 @@ export function vaultScripts(vault: Vault): VaultScripts {
 function branchOf(vault: Vault, branch: Branch) {
   const user = vault.holders.find(({ role }) => role === "user");
   return {
-    user: vault.exit === null || user === undefined ? null : childOf(user.key, exitBranch(branch)),
-    internal: childOf(vault.internal, branch),
-    holders: vault.holders.map(({ role, key }) => ({
-      role,
-      account: hex(key.publicKey),
-      node: childOf(key, branch),
-    })),
+    user:
+      vault.exit === null || user === undefined
+        ? null
+        : childrenOf(childOf(user.key, exitBranch(branch))),
+    internal: childrenOf(childOf(vault.internal, branch)),
+    holders: vault.holders.map(({ role, key }) => {
+      const node = childOf(key, branch);
+      return { role, account: hex(key.publicKey), tweak: node.tweak, childAt: childrenOf(node) };
+    }),
   };
 }
 
@@ -102,10 +104,10 @@ function derive(
   branch: Branch,
   index: number,
 ): VaultScript {
-  const internalKey = childOf(nodes.internal, index).publicKey.slice(1);
-  const keys = nodes.holders.map(({ role, account, node }) => {
-    const child = childOf(node, index);
-    const tweak = ecc.privateAdd(node.tweak, child.tweak);
+  const internalKey = nodes.internal(index).publicKey.slice(1);
+  const keys = nodes.holders.map(({ role, account, tweak: above, childAt }) => {
+    const child = childAt(index);
+    const tweak = ecc.privateAdd(above, child.tweak);
     if (tweak === null) throw new AccountKeyError(`path ${branch}/${index} cancels itself`);
     return { role, account, xOnly: child.publicKey.slice(1), tweak };
   });
@@ -142,7 +144,7 @@ function exitLeafOf(
   index: number,
 ): Omit<ExitLeaf, "controlBlock"> | null {
   if (vault.exit === null || user === null) return null;
-  const xOnly = childOf(user, index).publicKey.slice(1);
+  const xOnly = user(index).publicKey.slice(1);
   const leaf = timelockLeaf(xOnly, vault.exit.blocks);
   return { role: "user", branch: exitBranch(branch), xOnly, leaf, leafHash: leafHashOf(leaf) };
 }

@@ -88,7 +88,8 @@ function buriedDeposits(db: Db) {
     .innerJoin("vaults", "vaults.id", "coins.vault")
     .innerJoin("accounts", "accounts.id", "vaults.account")
     .where("coins.state", "=", "confirmed")
-    .where("coins.kind", "=", "deposit");
+    .where("coins.kind", "=", "deposit")
+    .where("coins.dust", "=", 0n);
 }
 
 interface Decision {

@@ -225,6 +225,7 @@ function raiseProblem(outcome: Extract<RaiseOutcome, { kind: "refused" }>): Prob
     case "no-account":
       return { code: "not-found", detail };
     case "reference-used":
+    case "frozen":
       return { code: "conflict", detail };
     case "content":
       return { code: "refused", detail, reasons: outcome.reasons };

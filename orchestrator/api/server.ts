@@ -18,6 +18,7 @@ import { balancesOf } from "../accounts/book.ts";
 import { VAULT_TEMPLATES } from "../accounts/vaults.ts";
 import { lastScanned } from "../spend/blocks.ts";
 import { depositsOf } from "../spend/coins.ts";
+import { flagsOf } from "../spend/flags.ts";
 import { BODY_BYTES_MAX, printable, unknown } from "./body.ts";
 import { type CeremonyApiParts, ceremonyRoutes } from "./ceremonies.ts";
 import { type IntentApiParts, intentRoutes } from "./intents.ts";
@@ -199,6 +200,8 @@ async function accountView({ store }: ApiParts, account: Account) {
       outpoint: coin.outpoint,
       sats: String(coin.sats),
       state: coin.state,
+      origin: coin.origin,
+      flags: flagsOf(coin),
       height: coin.height,
       confirmations: coin.height === null ? 0 : height - coin.height + 1,
       spentBy: coin.spentBy,

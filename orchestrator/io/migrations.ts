@@ -342,6 +342,70 @@ create index stable_history_reference on stable_history (reference);
 ${sql.stay("stable_history", "records of what coins are worth")}
 `;
 
+/**
+ * Coins that are in no block yet, where coins come from, what is odd about them; accounts that a deep
+ * reorganisation has frozen. SQLite changes no constraint, so the table of coins is made anew.
+ */
+const DEPOSITS: Migration = (sql) => `
+create table coins_anew (
+  outpoint text primary key,
+  vault text not null references vaults (id),
+  branch ${sql.integer} not null,
+  position ${sql.integer} not null,
+  sats ${sql.integer} not null check (sats >= 0),
+  kind text not null check (kind in ('deposit', 'change')),
+  origin text not null check (origin in ('external', 'service', 'change', 'unexpected')),
+  state text not null check (state in ('mempool', 'seen', 'confirmed', 'gone')),
+  reused ${sql.integer} not null check (reused in (0, 1)),
+  dust ${sql.integer} not null check (dust in (0, 1)),
+  bookings ${sql.integer} not null,
+  height ${sql.integer},
+  spent_by text,
+  spent_height ${sql.integer},
+  reserved_by text references intents (id),
+  seen_at ${sql.integer} not null,
+  check ((state in ('mempool', 'gone')) = (height is null)),
+  check ((spent_by is null) = (spent_height is null)),
+  check ((kind = 'change') = (origin = 'change') or origin = 'service')
+)${sql.table};
+insert into coins_anew (outpoint, vault, branch, position, sats, kind, origin, state, reused, dust,
+    bookings, height, spent_by, spent_height, reserved_by, seen_at)
+  select outpoint, vault, branch, position, sats, kind,
+    case when kind = 'change' then 'change' when branch = 1 then 'unexpected' else 'external' end,
+    state, 0, 0, bookings, height, spent_by, spent_height, reserved_by, 0
+  from coins;
+drop table coins;
+alter table coins_anew rename to coins;
+create index coins_vault on coins (vault, spent_by);
+create index coins_height on coins (height);
+create index coins_spent_height on coins (spent_height);
+create index coins_reserved on coins (reserved_by);
+create index coins_state on coins (state, height);
+create index coins_place on coins (vault, branch, position);
+
+create table freezes (
+  outpoint text primary key,
+  account text not null references accounts (id),
+  turn ${sql.integer} not null,
+  at ${sql.integer} not null
+)${sql.table};
+create index freezes_account on freezes (account);
+
+-- Which scripts were added when: who holds all of them in memory reads on from where it was.
+create table script_runs (
+  sequence ${sql.counter},
+  vault text not null references vaults (id),
+  branch ${sql.integer} not null,
+  first ${sql.integer} not null,
+  last ${sql.integer} not null
+)${sql.table};
+
+create table rescans (
+  name text primary key,
+  next ${sql.integer} not null
+)${sql.table};
+`;
+
 /** In order; never edited once released, only added to. */
 export const migrations: readonly Migration[] = [
   FIRST,
@@ -353,4 +417,5 @@ export const migrations: readonly Migration[] = [
   EXITS,
   PRICES,
   BOOK,
+  DEPOSITS,
 ];

@@ -32,6 +32,9 @@ export interface Schema {
   readonly claims: ClaimTable;
   readonly stable_coins: StableCoinTable;
   readonly stable_history: StableHistoryTable;
+  readonly freezes: FreezeTable;
+  readonly script_runs: ScriptRunTable;
+  readonly rescans: RescanTable;
 }
 
 /** A person's account. Written by accounts/accounts.ts. */
@@ -95,17 +98,34 @@ export interface BlockTable {
   readonly hash: string;
 }
 
-/** Every coin that ever paid a watched script. Written by spend/coins.ts. */
+/** Every coin that ever paid a watched script. Written by spend/coins.ts and spend/unmined.ts. */
 export interface CoinTable {
   readonly outpoint: string;
   readonly vault: string;
   readonly branch: bigint;
   readonly position: bigint;
   readonly sats: bigint;
-  /** `change` is an output of a transaction that spends the same vault: never a deposit. */
+  /** `change` is an output of a transaction that spends a vault of the account, or of the house. */
   readonly kind: "deposit" | "change";
-  /** `gone`: a reorg removed its block, and no block has it now. */
-  readonly state: "seen" | "confirmed" | "gone";
+  /**
+   * Who paid:
+   * - `external`: somebody, to a receive address
+   * - `unexpected`: somebody, to a change address, which nobody was given
+   * - `service`: the house, from buried coins of its vaults alone
+   * - `change`: the account itself
+   */
+  readonly origin: "external" | "service" | "change" | "unexpected";
+  /**
+   * - `mempool`: in no block yet, and it may never be
+   * - `seen`: in a block
+   * - `confirmed`: buried
+   * - `gone`: neither the chain nor the mempool has it now
+   */
+  readonly state: "mempool" | "seen" | "confirmed" | "gone";
+  /** 1: an earlier transaction has paid the same address. Known once it is in a block. */
+  readonly reused: bigint;
+  /** 1: a deposit below the least; it is not credited and not spent. */
+  readonly dust: bigint;
   /** How often this coin was booked: part of the posting's content, so that a re-booking after a
    * reorg is another posting. */
   readonly bookings: bigint;
@@ -113,6 +133,35 @@ export interface CoinTable {
   readonly spent_by: string | null;
   readonly spent_height: bigint | null;
   readonly reserved_by: string | null;
+  /** When it was first seen, in mempool or block; 0 for those from before this was written down. */
+  readonly seen_at: bigint;
+}
+
+/**
+ * Credits that a reorganisation has taken back: their accounts are frozen. Written by
+ * accounts/freezes.ts.
+ */
+export interface FreezeTable {
+  readonly outpoint: string;
+  readonly account: string;
+  /** Which booking of the coin was taken back. */
+  readonly turn: bigint;
+  readonly at: bigint;
+}
+
+/** Rows of `scripts` in the order in which they came. Written by accounts/scripts.ts. */
+export interface ScriptRunTable {
+  readonly sequence: Generated<bigint>;
+  readonly vault: string;
+  readonly branch: bigint;
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+/** From where blocks are to be looked through once more; one row at most. Written by spend/rescan.ts. */
+export interface RescanTable {
+  readonly name: string;
+  readonly next: bigint;
 }
 
 export const INTENT_STATES = [

@@ -15,6 +15,17 @@ export async function lastScanned(db: Db): Promise<ScannedBlock | null> {
   return newest ?? null;
 }
 
+/** The oldest remembered block; the first start's, which was never looked through, or a later one. */
+export async function firstScanned(db: Db): Promise<ScannedBlock | null> {
+  const row = await db
+    .selectFrom("blocks")
+    .selectAll()
+    .orderBy("height")
+    .limit(1)
+    .executeTakeFirst();
+  return row === undefined ? null : { height: Number(row.height), hash: row.hash };
+}
+
 /** Newest first; all that are remembered below a height, or the newest alone without one. */
 export async function scannedBelow(
   db: Db,
@@ -26,6 +37,16 @@ export async function scannedBelow(
     : all.where("height", "<", BigInt(height))
   ).execute();
   return rows.map((row) => ({ height: Number(row.height), hash: row.hash }));
+}
+
+/** What stands at a height; null where nothing is remembered. */
+export async function scannedAt(db: Db, height: number): Promise<ScannedBlock | null> {
+  const row = await db
+    .selectFrom("blocks")
+    .select("hash")
+    .where("height", "=", BigInt(height))
+    .executeTakeFirst();
+  return row === undefined ? null : { height, hash: row.hash };
 }
 
 /** False: it stands here already, another process has scanned it meanwhile. */

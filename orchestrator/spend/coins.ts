@@ -10,41 +10,72 @@ export interface Coin {
   readonly branch: Branch;
   readonly index: number;
   readonly sats: Sats;
-  readonly kind: "deposit" | "change";
-  readonly state: "seen" | "confirmed" | "gone";
+  readonly kind: Row<"coins">["kind"];
+  readonly origin: Row<"coins">["origin"];
+  readonly state: Row<"coins">["state"];
+  readonly reused: boolean;
+  readonly dust: boolean;
   readonly bookings: bigint;
   readonly height: number | null;
   readonly spentBy: string | null;
   readonly spentHeight: number | null;
+  /** Milliseconds since 1970. */
+  readonly seenAt: bigint;
 }
 
-export type NewCoin = Pick<Coin, "outpoint" | "vault" | "branch" | "index" | "sats" | "kind">;
+export type NewCoin = Omit<
+  Coin,
+  "state" | "bookings" | "height" | "spentBy" | "spentHeight" | "reused"
+>;
 
-/** A coin stands in a block; one that a reorg took away comes back as it was. */
-export async function appear(db: Db, coin: NewCoin, height: number): Promise<void> {
+/**
+ * A coin stands in a block. What was said of it while it was in no block gives way to what the block
+ * says; how often it was booked, and who has reserved it, stays.
+ */
+export async function appear(db: Db, coin: NewCoin, height: number): Promise<Coin> {
+  const reused = coin.kind === "deposit" && (await paidBefore(db, coin, height)) ? 1n : 0n;
+  const { kind, origin, dust } = rowOf(coin);
+  const stands = { state: "seen", height: BigInt(height), reused } as const;
   await db
     .insertInto("coins")
-    .values({
-      outpoint: coin.outpoint,
-      vault: coin.vault,
-      branch: BigInt(coin.branch),
-      position: BigInt(coin.index),
-      sats: coin.sats,
-      kind: coin.kind,
-      state: "seen",
-      bookings: 0n,
-      height: BigInt(height),
-      spent_by: null,
-      spent_height: null,
-      reserved_by: null,
-    })
+    .values({ ...rowOf(coin), ...stands })
     .onConflict((conflict) =>
       conflict
         .column("outpoint")
-        .doUpdateSet({ state: "seen", height: BigInt(height) })
-        .where("coins.state", "=", "gone"),
+        .doUpdateSet({ ...stands, kind, origin, dust })
+        .where("coins.state", "in", ["gone", "mempool"]),
     )
     .execute();
+  const row = await db
+    .selectFrom("coins")
+    .selectAll()
+    .where("outpoint", "=", coin.outpoint)
+    .executeTakeFirstOrThrow();
+  return coinOf(row);
+}
+
+/** Whether an earlier transaction of the chain pays the same address. */
+async function paidBefore(
+  db: Db,
+  { outpoint, vault, branch, index }: NewCoin,
+  height: number,
+): Promise<boolean> {
+  const others = await db
+    .selectFrom("coins")
+    .select("outpoint")
+    .where("vault", "=", vault)
+    .where("branch", "=", BigInt(branch))
+    .where("position", "=", BigInt(index))
+    .where("outpoint", "<>", outpoint)
+    .where("height", "<=", BigInt(height))
+    .execute();
+  const txid = txidOf(outpoint);
+  return others.some((other) => txidOf(other.outpoint) !== txid);
+}
+
+/** Of an outpoint. */
+export function txidOf(outpoint: string): string {
+  return outpoint.slice(0, outpoint.indexOf(":"));
 }
 
 export interface Spending {
@@ -62,7 +93,7 @@ export async function spend(db: Db, { outpoint, txid, height }: Spending): Promi
 }
 
 /** SQLite takes 32,766 parameters; a few hundred at a time keep each look-up short. */
-const LOOKUP_MAX = 500;
+export const LOOKUP_MAX = 500;
 
 export async function knownCoins(db: Db, outpoints: readonly string[]): Promise<readonly Coin[]> {
   const found: Coin[] = [];
@@ -77,16 +108,27 @@ export async function knownCoins(db: Db, outpoints: readonly string[]): Promise<
   return found;
 }
 
+/** The highest blocks that are deep enough, for strangers' payments and for the house's own. */
+export interface Depths {
+  readonly external: number;
+  readonly own: number;
+}
+
 /**
- * Coins in blocks up to `height` are deep enough. Those returned were not before, each once; the
+ * Coins in blocks up to these heights are deep enough. Those returned were not before, each once; the
  * caller books the deposits among them in the same transaction.
  */
-export async function bury(db: Db, height: number): Promise<readonly Coin[]> {
+export async function bury(db: Db, { external, own }: Depths): Promise<readonly Coin[]> {
   const rows = await db
     .updateTable("coins")
     .set((eb) => ({ state: "confirmed", bookings: eb("bookings", "+", 1n) }))
     .where("state", "=", "seen")
-    .where("height", "<=", BigInt(height))
+    .where((eb) =>
+      eb.or([
+        eb("height", "<=", BigInt(external)),
+        eb.and([eb("height", "<=", BigInt(own)), eb("origin", "in", ["service", "change"])]),
+      ]),
+    )
     .returningAll()
     .execute();
   return rows.map(coinOf);
@@ -116,13 +158,17 @@ export async function unbury(db: Db, height: number): Promise<readonly Coin[]> {
   return buried.map(coinOf);
 }
 
-/** What an intent may take: buried, unspent, and nobody else's. */
+/**
+ * What an intent may take: buried, unspent, and nobody else's. Dust stays where it is: it is credited
+ * to nobody, and to spend it beside other coins would tell whoever sent it whose they are.
+ */
 export async function spendable(db: Db, vault: string): Promise<readonly Coin[]> {
   const rows = await db
     .selectFrom("coins")
     .selectAll()
     .where("vault", "=", vault)
     .where("state", "=", "confirmed")
+    .where("dust", "=", 0n)
     .where("spent_by", "is", null)
     .where("reserved_by", "is", null)
     .orderBy("outpoint")
@@ -130,15 +176,20 @@ export async function spendable(db: Db, vault: string): Promise<readonly Coin[]>
   return rows.map(coinOf);
 }
 
-/** What the vault may have later: coins not buried yet, and change to come of reserved ones. */
+/** What the vault may have later: coins not buried or not mined yet, and change to come of reserved ones. */
 export async function pending(db: Db, vault: string): Promise<bigint> {
   const row = await db
     .selectFrom("coins")
     .select((eb) => eb.fn.sum<bigint | null>("sats").as("sats"))
     .where("vault", "=", vault)
     .where("spent_by", "is", null)
-    .where("state", "<>", "gone")
-    .where((eb) => eb.or([eb("state", "=", "seen"), eb("reserved_by", "is not", null)]))
+    .where("dust", "=", 0n)
+    .where((eb) =>
+      eb.or([
+        eb("state", "in", ["mempool", "seen"]),
+        eb.and([eb("state", "=", "confirmed"), eb("reserved_by", "is not", null)]),
+      ]),
+    )
     .executeTakeFirstOrThrow();
   return row.sats ?? 0n;
 }
@@ -157,6 +208,7 @@ export async function reserve(db: Db, { intent, outpoints }: Reservation): Promi
     .where("reserved_by", "is", null)
     .where("spent_by", "is", null)
     .where("state", "=", "confirmed")
+    .where("dust", "=", 0n)
     .returning("outpoint")
     .execute();
   return rows.length === outpoints.length;
@@ -188,7 +240,8 @@ export async function depositsOf(db: Db, account: string): Promise<readonly Coin
     .selectAll("coins")
     .where("account", "=", account)
     .where("kind", "=", "deposit")
-    .orderBy("height", "desc")
+    .orderBy("seen_at", "desc")
+    .orderBy("height", (order) => order.desc().nullsLast())
     .orderBy("outpoint")
     .limit(DEPOSITS_MAX)
     .execute();
@@ -198,19 +251,23 @@ export async function depositsOf(db: Db, account: string): Promise<readonly Coin
 /** More than a person looks through; the service for accounts pages. */
 const DEPOSITS_MAX = 100;
 
-/** All that a vault holds on the chain, whoever has reserved it. */
+/** All that a vault holds on the chain and may spend, whoever has reserved it. */
 export async function heldIn(db: Db, vault: string): Promise<bigint> {
   const row = await db
     .selectFrom("coins")
     .select((eb) => eb.fn.sum<bigint | null>("sats").as("sats"))
     .where("vault", "=", vault)
     .where("spent_by", "is", null)
-    .where("state", "<>", "gone")
+    .where("dust", "=", 0n)
+    .where("state", "in", MINED)
     .executeTakeFirstOrThrow();
   return row.sats ?? 0n;
 }
 
-/** The first receive index after the last one that was ever paid. */
+/**
+ * The first receive index after the last one that was ever paid, were it by a transaction that never
+ * came into a block: whoever sent it knows the address.
+ */
 export async function nextReceive(db: Db, vault: string): Promise<number> {
   const { used } = await db
     .selectFrom("coins")
@@ -238,7 +295,7 @@ export async function lastChange(db: Db, vault: string): Promise<number> {
   return Math.max(Number(onChain.position ?? -1n), Number(planned.position ?? -1n));
 }
 
-/** All that the vaults hold on the chain, and the part of it that was not booked yet. */
+/** All that the vaults hold on the chain, and the part of it that is not booked: not yet, or dust. */
 export async function heldOnChain(
   db: Db,
 ): Promise<{ readonly unspentSats: bigint; readonly unbookedSats: bigint }> {
@@ -246,15 +303,42 @@ export async function heldOnChain(
     .selectFrom("coins")
     .select((eb) => eb.fn.sum<bigint | null>("sats").as("sats"))
     .where("spent_by", "is", null)
-    .where("state", "<>", "gone")
+    .where("state", "in", MINED)
     .executeTakeFirstOrThrow();
   const unbooked = await db
     .selectFrom("coins")
     .select((eb) => eb.fn.sum<bigint | null>("sats").as("sats"))
     .where("kind", "=", "deposit")
-    .where("state", "=", "seen")
+    .where((eb) =>
+      eb.or([
+        eb.and([eb("state", "=", "seen"), eb("dust", "=", 0n)]),
+        eb.and([eb("state", "in", MINED), eb("dust", "=", 1n), eb("spent_by", "is", null)]),
+      ]),
+    )
     .executeTakeFirstOrThrow();
   return { unspentSats: unspent.sats ?? 0n, unbookedSats: unbooked.sats ?? 0n };
+}
+
+/** States of a coin that stands in a block. */
+const MINED = ["seen", "confirmed"] as const;
+
+/** As it is written down the first time. */
+export function rowOf(coin: NewCoin) {
+  return {
+    outpoint: coin.outpoint,
+    vault: coin.vault,
+    branch: BigInt(coin.branch),
+    position: BigInt(coin.index),
+    sats: coin.sats,
+    kind: coin.kind,
+    origin: coin.origin,
+    dust: coin.dust ? 1n : 0n,
+    bookings: 0n,
+    spent_by: null,
+    spent_height: null,
+    reserved_by: null,
+    seen_at: coin.seenAt,
+  };
 }
 
 export function coinOf(row: Row<"coins">): Coin {
@@ -265,10 +349,14 @@ export function coinOf(row: Row<"coins">): Coin {
     index: Number(row.position),
     sats: sats(row.sats),
     kind: row.kind,
+    origin: row.origin,
     state: row.state,
+    reused: row.reused === 1n,
+    dust: row.dust === 1n,
     bookings: row.bookings,
     height: row.height === null ? null : Number(row.height),
     spentBy: row.spent_by,
     spentHeight: row.spent_height === null ? null : Number(row.spent_height),
+    seenAt: row.seen_at,
   };
 }

@@ -4,29 +4,41 @@
  * stood above the fork. An output to a vault of a transaction that spends a vault of the same account
  * is change and never a deposit.
  */
-import { hex } from "../../policies/bitcoin/hash.ts";
-import { isSats, sats } from "../../policies/money.ts";
 import { depositConfirmed, depositUnbooked } from "../accounts/book.ts";
-import type { Scripts, WatchedScript } from "../accounts/scripts.ts";
+import { freeze, reburied } from "../accounts/freezes.ts";
+import type { Scripts } from "../accounts/scripts.ts";
 import { takeBack as takeBackValue } from "../accounts/stabilise.ts";
 import { accountOfVault } from "../accounts/vaults.ts";
-import type { Chain, ChainBlock } from "../io/chain.ts";
+import type { Chain, ChainTx } from "../io/chain.ts";
+import { blocksSince, type LinkedBlock, type NewBlocks } from "../io/chain-follow.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Db, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
 import type { Role } from "../role.ts";
-import { forgetBlocksAbove, lastScanned, rememberBlock, scannedBelow } from "./blocks.ts";
-import { appear, bury, type Coin, knownCoins, type NewCoin, spend, unbury } from "./coins.ts";
+import {
+  forgetBlocksAbove,
+  lastScanned,
+  rememberBlock,
+  type ScannedBlock,
+  scannedAt,
+  scannedBelow,
+} from "./blocks.ts";
+import { appear, bury, type Coin, spend, unbury } from "./coins.ts";
 import { reopen, takeBack } from "./confirm.ts";
+import { coinOf, type FlagParts, tellFlags } from "./flags.ts";
+import { dueRescan, endRescanAt, rescanned, wantRescanBelow } from "./rescan.ts";
+import { sightingsIn } from "./sightings.ts";
 
-export interface DepositParts {
+export interface DepositParts extends FlagParts {
   readonly store: Store;
-  readonly chain: Chain;
+  readonly chain: Pick<Chain, "tip" | "hashAt" | "block">;
   readonly scripts: Scripts;
   readonly clock: Clock;
   readonly log: Log;
   /** Blocks that bury a coin, its own among them. */
   readonly confirmations: number;
+  /** The same for what the house pays from buried coins of its own; at most as many. */
+  readonly ownConfirmations?: number | undefined;
   /** First block that is looked at; the tip at the first start by default. */
   readonly startHeight?: number | undefined;
 }
@@ -36,27 +48,24 @@ export class ReorgError extends Error {
   readonly code = "reorg-too-deep";
 }
 
+/** Some seconds of work at most, so that a stop is heard. */
+const BLOCKS_A_STEP = 10;
+
 export function depositsRole(parts: DepositParts): Role {
-  const { store, chain, log } = parts;
+  const { store, scripts } = parts;
 
   async function step(): Promise<"more" | "idle"> {
+    await scripts.load(store.db);
     const last = await lastScanned(store.db);
     if (last === null) return start(parts);
-    if ((await chain.hashAt(last.height)) !== last.hash) {
-      await rollBack(parts, await forkBelow(parts, last.height));
+    const { fork, blocks, more } = await newBlocks(parts, last);
+    if (fork === null) throw new ReorgError("the node's chain has none of the scanned blocks");
+    if (fork.height < last.height) {
+      await rollBack(parts, last, fork.height);
       return "more";
     }
-    const hash = await chain.hashAt(last.height + 1);
-    if (hash === null) return "idle";
-    const block = await chain.block(hash);
-    // The chain moved between our questions; the next step finds the fork.
-    if (block.previous !== last.hash) return "more";
-    const height = last.height + 1;
-    const booked = await store.transaction((db) => scan(parts, db, block, height));
-    for (const { outpoint, vault, sats: amount } of booked) {
-      log.info({ outpoint, vault, sats: String(amount), height }, "deposit booked");
-    }
-    return "more";
+    for (const block of blocks) if (!(await scan(parts, block))) return "more";
+    return more || blocks.length > 0 ? "more" : lookAgain(parts, last.height);
   }
 
   return { name: "deposits", step };
@@ -71,113 +80,126 @@ async function start({ store, chain, startHeight }: DepositParts): Promise<"more
   return "more";
 }
 
-/** One block in one transaction; returns the deposits that it buried. */
-async function scan(
-  parts: DepositParts,
-  db: Db,
-  block: ChainBlock,
-  height: number,
-): Promise<readonly Coin[]> {
-  if (!(await rememberBlock(db, { height, hash: block.hash }))) return [];
-  await record(parts, db, block, height);
-  const buried = await bury(db, height - parts.confirmations + 1);
-  const deposits = buried.filter(({ kind }) => kind === "deposit");
-  for (const coin of deposits) {
-    await depositConfirmed({ ...(await bookingOf(db, coin)), at: parts.clock() });
-  }
-  return deposits;
+/** Almost always the last block is still in the chain: only else the others are asked for. */
+async function newBlocks({ store, chain }: DepositParts, last: ScannedBlock): Promise<NewBlocks> {
+  const news = await blocksSince(chain, [last], BLOCKS_A_STEP);
+  if (news.fork !== null) return news;
+  return blocksSince(chain, await scannedBelow(store.db, last.height), 0);
+}
+
+/** One block in one transaction; false: another process has moved on meanwhile, or back. */
+async function scan(parts: DepositParts, { height, block }: LinkedBlock): Promise<boolean> {
+  const buried = await parts.store.transaction(async (db) => {
+    if ((await lastScanned(db))?.hash !== block.previous) return null;
+    if (!(await rememberBlock(db, { height, hash: block.hash }))) return null;
+    await record(parts, db, block.transactions, height);
+    return buryDown(parts, db, height);
+  });
+  tellBooked(parts, buried ?? [], height);
+  return buried !== null;
+}
+
+/** A block that was scanned before, for scripts that are watched since. */
+async function lookAgain(parts: DepositParts, tip: number): Promise<"more" | "idle"> {
+  const { store, chain } = parts;
+  const due = await dueRescan(store.db);
+  if (due === null || due > tip) return "idle";
+  const hash = await chain.hashAt(due);
+  if (hash === null) return "more";
+  const block = await chain.block(hash);
+  const buried = await store.transaction(async (db) => {
+    const scanned = await scannedAt(db, due);
+    // The chain has moved, and the next step finds the fork.
+    if (scanned !== null && scanned.hash !== hash) return [];
+    if (!(await rescanned(db, due))) return [];
+    await record(parts, db, block.transactions, due);
+    return buryDown(parts, db, (await lastScanned(db))?.height ?? 0);
+  });
+  tellBooked(parts, buried, due);
+  return "more";
 }
 
 async function record(
   parts: DepositParts,
   db: Db,
-  block: ChainBlock,
+  transactions: readonly ChainTx[],
   height: number,
 ): Promise<void> {
-  const paid = await paidScripts(parts.scripts, db, block);
-  const before = await knownCoins(
-    db,
-    block.transactions.flatMap(({ spends }) => spends),
-  );
-  const coins = new Map<string, Pick<Coin, "outpoint" | "vault">>(
-    before.map((coin) => [coin.outpoint, coin]),
-  );
+  const { all, extended } = await sightingsIn(parts.scripts, db, transactions);
   // In the order of the block, a coin stands before its spending.
-  for (const tx of block.transactions) {
-    const spent = tx.spends.flatMap((outpoint) => coins.get(outpoint) ?? []);
-    const hits = tx.outputs.flatMap((output, vout) => {
-      const place = paid.get(hex(output.script));
-      return place === undefined || !isSats(output.sats) ? [] : { place, vout, output };
-    });
-    if (spent.length === 0 && hits.length === 0) continue;
-    const txid = tx.txid();
-    for (const { outpoint } of spent) await spend(db, { outpoint, txid, height });
-    const payers = new Set<string>();
-    for (const { vault } of spent) payers.add(await accountOfVault(db, vault));
-    for (const { place, vout, output } of hits) {
-      const coin: NewCoin = {
-        outpoint: `${txid}:${vout}`,
-        vault: place.vault,
-        branch: place.branch,
-        index: place.index,
-        sats: sats(output.sats),
-        kind: payers.has(await accountOfVault(db, place.vault)) ? "change" : "deposit",
-      };
-      await appear(db, coin, height);
-      coins.set(coin.outpoint, coin);
+  for (const { txid, spends, coins } of all) {
+    for (const outpoint of spends) await spend(db, { outpoint, txid, height });
+    for (const sighted of coins) {
+      const coin = await appear(db, coinOf(parts, sighted), height);
+      await tellFlags(parts, db, sighted, coin);
     }
   }
+  if (extended) await wantRescanBelow(db, height);
 }
 
-/** The watched scripts that the block pays, looked up until no payment moves a gap any further. */
-async function paidScripts(
-  scripts: Scripts,
-  db: Db,
-  block: ChainBlock,
-): Promise<ReadonlyMap<string, WatchedScript>> {
-  const taproot = block.transactions.flatMap(({ outputs }) =>
-    outputs.flatMap(({ script }) => (isTaproot(script) ? hex(script) : [])),
-  );
-  const found = new Map<string, WatchedScript>();
-  for (let extended = true; extended; ) {
-    extended = false;
-    const unknown = taproot.filter((script) => !found.has(script));
-    for (const watched of await scripts.watched(db, unknown)) {
-      found.set(watched.script, watched);
-      const { vault, branch, index } = watched;
-      if (await scripts.extend(db, { vault, branch, used: index })) extended = true;
-    }
+/** What the block at `height` has buried; the deposits that it credits come back. */
+async function buryDown(parts: DepositParts, db: Db, height: number): Promise<readonly Coin[]> {
+  const { confirmations, ownConfirmations = confirmations } = parts;
+  const deep = { external: height - confirmations + 1, own: height - ownConfirmations + 1 };
+  const deposits = (await bury(db, deep)).filter(isCredited);
+  for (const coin of deposits) {
+    const at = parts.clock();
+    await depositConfirmed({ ...(await bookingOf(db, coin)), at });
+    await reburied(db, { outpoint: coin.outpoint, at });
   }
-  return found;
+  return deposits;
 }
 
-function isTaproot(script: Uint8Array): boolean {
-  return script.length === 34 && script[0] === 0x51 && script[1] === 0x20;
-}
-
-/** The highest block that we and the node have in common. */
-async function forkBelow({ store, chain }: DepositParts, height: number): Promise<number> {
-  const below = await scannedBelow(store.db, height);
-  for (const block of below) {
-    if ((await chain.hashAt(block.height)) === block.hash) return block.height;
+function tellBooked({ log }: DepositParts, buried: readonly Coin[], height: number): void {
+  for (const { outpoint, vault, sats: amount } of buried) {
+    log.info({ outpoint, vault, sats: String(amount), height }, "deposit booked");
   }
-  throw new ReorgError(`the node's chain has none of the last ${below.length + 1} scanned blocks`);
 }
 
-async function rollBack({ store, clock, log }: DepositParts, fork: number): Promise<void> {
+/** Change was never out of the book, and dust never comes in. */
+function isCredited({ kind, dust }: Coin): boolean {
+  return kind === "deposit" && !dust;
+}
+
+async function rollBack(parts: DepositParts, last: ScannedBlock, fork: number): Promise<void> {
+  const { store, clock, log } = parts;
+  const depth = last.height - fork;
   const unbooked = await store.transaction(async (db) => {
+    // Another process has rolled back already, or moved on.
+    if ((await lastScanned(db))?.hash !== last.hash) return null;
+    const at = clock();
     await forgetBlocksAbove(db, fork);
-    await takeBack(db, { fork, at: clock() });
-    await reopen(db, { fork, at: clock() });
-    const buried = await unbury(db, fork);
-    const deposits = buried.filter(({ kind }) => kind === "deposit");
-    for (const coin of deposits) {
-      await takeBackValue(db, coin, clock());
-      await depositUnbooked({ ...(await bookingOf(db, coin)), at: clock() });
-    }
-    return deposits;
+    await endRescanAt(db, fork);
+    await takeBack(db, { fork, at });
+    await reopen(db, { fork, at });
+    const credited = (await unbury(db, fork)).filter(isCredited);
+    for (const coin of credited) await takeCreditBack(parts, db, { coin, depth, at });
+    return credited;
   });
-  log.warn({ fork, unbooked: unbooked.length }, "chain reorganised");
+  if (unbooked === null) return;
+  log.warn({ fork, depth, unbooked: unbooked.length }, "chain reorganised");
+}
+
+interface TakenBack {
+  readonly coin: Coin;
+  /** Blocks that left the chain. */
+  readonly depth: number;
+  readonly at: bigint;
+}
+
+/** All that a credited deposit has set in motion goes back here, in the order of undoing. */
+async function takeCreditBack(
+  { confirmations }: DepositParts,
+  db: Db,
+  { coin, depth, at }: TakenBack,
+): Promise<void> {
+  const booking = { ...(await bookingOf(db, coin)), at };
+  await takeBackValue(db, coin, at);
+  await depositUnbooked(booking);
+  // What was paid by the house comes back with the next block, unless it went as deep as strangers'.
+  if (depth < confirmations) return;
+  const { account, outpoint, turn } = booking;
+  await freeze(db, { account, outpoint, turn, depth, at });
 }
 
 async function bookingOf(db: Db, coin: Coin) {

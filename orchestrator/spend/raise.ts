@@ -1,5 +1,4 @@
 /** Raising a spend: what no signer would sign is refused here already, with words for whoever asks. */
-import { hex } from "../../policies/bitcoin/hash.ts";
 import {
   type IntentDocument,
   IntentError,
@@ -7,6 +6,7 @@ import {
   type SpendIntent,
 } from "../../policies/intent.ts";
 import type { MsatsPerVbyte } from "../../policies/money.ts";
+import { FROZEN, isFrozen } from "../accounts/freezes.ts";
 import type { Scripts } from "../accounts/scripts.ts";
 import { accountOfVault, currentVault } from "../accounts/vaults.ts";
 import type { Clock } from "../io/clock.ts";
@@ -28,7 +28,7 @@ export type RaiseOutcome =
   | { readonly kind: "raised"; readonly intent: IntentRow; readonly fresh: boolean }
   | {
       readonly kind: "refused";
-      readonly code: "no-account" | "content" | "reference-used";
+      readonly code: "no-account" | "content" | "reference-used" | "frozen";
       readonly reasons: readonly string[];
     };
 
@@ -74,6 +74,10 @@ export async function keepIntent(parts: RaiseParts, wanted: Wanted): Promise<Rai
     if (error instanceof IntentError) return refused("content", error.reasons);
     throw error;
   }
+  // Raised before, it is the same intent, and waits.
+  if ((await isFrozen(store.db, account)) && (await findIntent(store.db, intent.id)) === null) {
+    return refused("frozen", [FROZEN]);
+  }
   const reasons = await contentReasons(parts, account, intent);
   if (reasons.length > 0) return refused("content", reasons);
 
@@ -98,7 +102,7 @@ async function contentReasons(
   for (const output of intent.outputs) {
     const least = dustSats(output.script);
     if (output.sats < least) reasons.push(`sats: ${output.sats} is dust, at least ${least}`);
-    const [own] = await scripts.watched(store.db, [hex(output.script)]);
+    const [own] = await scripts.watched(store.db, [output.script]);
     const payee = own === undefined ? null : await accountOfVault(store.db, own.vault);
     if (payee === account) reasons.push("address: it is the account's own vault");
   }

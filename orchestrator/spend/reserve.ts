@@ -10,6 +10,7 @@ import { sats } from "../../policies/money.ts";
 import { CHANGE } from "../../policies/vault.ts";
 import type { VaultScripts } from "../../policies/vault-scripts.ts";
 import { withdrawalReleased, withdrawalReserved } from "../accounts/book.ts";
+import { FROZEN, isFrozen } from "../accounts/freezes.ts";
 import { freshPrice } from "../accounts/fresh-price.ts";
 import type { Scripts } from "../accounts/scripts.ts";
 import type { Chain } from "../io/chain.ts";
@@ -136,6 +137,10 @@ async function attempt(parts: ReserveParts, db: Db, attempted: Attempt): Promise
   const { intent, height } = attempted;
   const { id } = intent;
   if ((await findIntent(db, id))?.state !== "raised") return { kind: "gone" };
+  if (await isFrozen(db, intent.account)) {
+    const retry = "when its deposits are buried again, or a person has looked";
+    return { kind: "held", objection: { rule: "frozen", detail: FROZEN, retry } };
+  }
   const plan = await planOf(parts, db, attempted);
   if (plan.kind === "unfunded") {
     const objection = { rule: "funds", detail: plan.detail };

@@ -35,3 +35,9 @@ export function hash160(bytes: Uint8Array): Uint8Array {
 export function hmacSha512(key: Uint8Array, message: Uint8Array): Uint8Array {
   return hmac(sha512, key, message);
 }
+
+/** The same for many messages under one key, which is hashed once. */
+export function hmacSha512Of(key: Uint8Array): (message: Uint8Array) => Uint8Array {
+  const keyed = hmac.create(sha512, key);
+  return (message) => keyed.clone().update(message).digest();
+}

@@ -6,6 +6,7 @@
 import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import Sqlite from "better-sqlite3";
 import { openScripts } from "../../orchestrator/accounts/scripts.ts";
 import { type ParsedBlock, parseBlock } from "../../orchestrator/io/chain-block.ts";
@@ -107,23 +108,23 @@ interface MatchingRow {
 
 async function matchingRow({ store, path, watched, paid, counted, hash }: MatchingRow) {
   const scripts = openScripts();
+  const loaded = await loadedIn(() => scripts.load(store.db));
   const samples = {
     parse: [] as number[],
     prove: [] as number[],
     match: [] as number[],
     hash: [] as number[],
   };
-  let grown = 0;
   for (let round = 0; round < WARM_UP + counted; round += 1) {
     const bytes = blockBytes({ round, watched, paid });
     const parsed = await timed(async () => parseBlock(bytes));
     const proven = await timed(async () => parsed.value.doubt(NETWORK));
     measured(proven.value === null, `the block proves nothing: ${proven.value}`);
-    const before = process.memoryUsage.rss();
     const found = await timed(() => scripts.watched(store.db, scriptsOf(parsed.value)));
-    grown = Math.max(grown, process.memoryUsage.rss() - before);
     measured(found.value.length === paid, `${found.value.length} of ${paid} payments were found`);
-    const beside = await timed(async () => scriptsOf(parsed.value).filter((one) => hash.has(one)));
+    const beside = await timed(async () =>
+      scriptsOf(parsed.value).filter((one) => hash.has(hex(one))),
+    );
     measured(beside.value.length === paid, "the hash in memory finds others");
     if (round < WARM_UP) continue;
     samples.parse.push(parsed.ms);
@@ -139,21 +140,35 @@ async function matchingRow({ store, path, watched, paid, counted, hash }: Matchi
     prove: rounded(summarised(samples.prove).median),
     match: rounded(summarised(samples.match).median),
     "match p99": rounded(quantile(samples.match, 0.99)),
-    "memory MB": rounded(grown / 1e6),
+    ...loaded,
     "file MB": rounded(statSync(path).size / 1e6),
     "in a hash": rounded(summarised(samples.hash).median),
   };
 }
 
-/** What the table is measured beside: all of it in memory, as it would be read at every start. */
+/** How long the fingerprints take to be read, who waits meanwhile how long, and what they weigh. */
+async function loadedIn(load: () => Promise<void>) {
+  const before = process.memoryUsage().arrayBuffers;
+  const delays = monitorEventLoopDelay({ resolution: 1 });
+  delays.enable();
+  const { ms } = await timed(load);
+  delays.disable();
+  return {
+    "load ms": rounded(ms),
+    "p99 pause": rounded(delays.percentile(99) / 1e6),
+    "memory MB": rounded((process.memoryUsage().arrayBuffers - before) / 1e6),
+  };
+}
+
+/** What it is measured beside: all of them in hexadecimal, in a Set. */
 function hashOfAll(watched: number): ReadonlySet<string> {
   const set = new Set<string>();
   for (let n = 0; n < watched; n += 1) set.add(watchedScript(n).toString("hex"));
   return set;
 }
 
-function scriptsOf({ block }: ParsedBlock): readonly string[] {
-  return block.transactions.flatMap(({ outputs }) => outputs.map(({ script }) => hex(script)));
+function scriptsOf({ block }: ParsedBlock): readonly Uint8Array[] {
+  return block.transactions.flatMap(({ outputs }) => outputs.map(({ script }) => script));
 }
 
 /** Straight into the table: registering a thousand accounts is another bench's matter. */

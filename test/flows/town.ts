@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { silentLog } from "../../orchestrator/log.ts";
 import { openOrchestrator } from "../../orchestrator/orchestrator.ts";
 import type { Standing } from "../../policies/evidence/standing.ts";
-import { msatsPerVbyte } from "../../policies/money.ts";
+import { msatsPerVbyte, sats } from "../../policies/money.ts";
 import { readVault, type Vault } from "../../policies/vault.ts";
 import {
   type AccountView,
@@ -61,13 +61,19 @@ export async function openTown(node: TestNode, folder: string): Promise<Town> {
       node: { url: node.url, cookie: node.cookieFile },
       // What main.ts opens is handed in here.
       signer: { url: "https://127.0.0.1:1", tls: { ca: "/", cert: "/", key: "/" } },
-      ...{ token: "/", confirmations: CONFIRMATIONS, inputs_max: 20, log_level: "silent" },
+      ...{
+        token: "/",
+        confirmations: { external: CONFIRMATIONS, own: CONFIRMATIONS },
+        inputs_max: 20,
+        log_level: "silent",
+      },
       fees: {
         sat_per_vbyte_min: msatsPerVbyte(1_000n),
         sat_per_vbyte_max: msatsPerVbyte(100_000n),
         target_blocks: 6,
       },
       ceremonies: { hours: 24, reminders_bps: [] },
+      deposit_min_sats: sats(1_000n),
       roles: ["deposits", "reserve", "sign", "broadcast", "confirm", "ceremonies", "notices"],
     },
     signer: leaving(() => room, lsp),

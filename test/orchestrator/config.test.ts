@@ -48,7 +48,8 @@ describe("the configuration", () => {
   it("has defaults for what need not be said", () => {
     expect(read(GOOD)).toMatchObject({
       port: 0,
-      confirmations: 3,
+      confirmations: { external: 3, own: 3 },
+      deposit_min_sats: 1_000n,
       roles: ROLE_NAMES,
       fees: { sat_per_vbyte_min: 1_500n, sat_per_vbyte_max: 200_000n, target_blocks: 6 },
       ceremonies: { hours: 72, reminders_bps: [5_000, 7_500, 9_000] },
@@ -62,6 +63,14 @@ describe("the configuration", () => {
     expect(faultOf(`${GOOD}prices: { sources: [{ name: okx }] }\n`)).toContain(
       "prices.sources: USD has 1 sources for consensus, fewer than 2",
     );
+  });
+
+  it.each([
+    ["2", { external: 2, own: 2 }],
+    ["{ external: 4 }", { external: 4, own: 1 }],
+    ["{ external: 4, own: 4 }", { external: 4, own: 4 }],
+  ])("takes confirmations by source: %s", (text, confirmations) => {
+    expect(read(`${GOOD}confirmations: ${text}\n`)).toMatchObject({ confirmations });
   });
 
   it("takes an Esplora server in the place of a node", () => {
@@ -86,6 +95,8 @@ describe("the configuration", () => {
     ["a key that stands twice", `${GOOD}network: signet\n`, "unique"],
     ["a relative path", GOOD.replace("store: /tmp/", "store: "), "store: must be an absolute path"],
     ["no confirmations", `${GOOD}confirmations: 0\n`, "confirmations"],
+    ["own at the mempool", `${GOOD}confirmations: { own: 0 }\n`, "confirmations"],
+    ["own above", `${GOOD}confirmations: { external: 3, own: 4 }\n`, "own is above external"],
     ["an unknown role", `${GOOD}roles: [deposits, mint]\n`, "roles"],
     ["fees upside down", GOOD.replace("1.5", "300"), "fees: sat_per_vbyte_min is above"],
     ["a rate with four decimals", GOOD.replace("1.5", "1.5001"), "three decimals"],

@@ -2,7 +2,7 @@
 
 import { Transaction } from "bitcoinjs-lib";
 import type { Chain, ChainBlock, ChainTx } from "../../orchestrator/io/chain.ts";
-import { fromHex, hex, sha256 } from "../../policies/bitcoin/hash.ts";
+import { hex, sha256 } from "../../policies/bitcoin/hash.ts";
 import { outpoint } from "../../policies/bitcoin/transaction.ts";
 import { msatsPerVbyte, type Sats } from "../../policies/money.ts";
 
@@ -11,6 +11,15 @@ export interface MemoryChain extends Chain {
   readonly mine: (blocks: number) => number;
   /** Puts a payment from nowhere into the mempool; returns its outpoint. */
   readonly pay: (script: Uint8Array, sats: Sats) => string;
+  /**
+   * Puts any transaction into the mempool; those there that spend the same coins leave it, with all
+   * that spends theirs. Returns its id.
+   */
+  readonly put: (tx: Pick<ChainTx, "spends" | "outputs">) => string;
+  /** The mempool forgets a transaction and all that spends its outputs. */
+  readonly evict: (txid: string) => void;
+  readonly blocks: () => readonly ChainBlock[];
+  readonly waiting: () => readonly ChainTx[];
   /** Drops the last blocks; their transactions are back in the mempool, or forgotten. */
   readonly reorg: (blocks: number, transactions: "kept" | "lost") => void;
   /** What the node would say next instead of accepting. */
@@ -27,8 +36,27 @@ export function memoryChain(): MemoryChain {
   const rejections: string[] = [];
   const tip = () => blocks[blocks.length - 1] as ChainBlock;
 
+  function evict(txid: string): void {
+    const children = mempool.filter(({ spends }) => spends.some((coin) => madeBy(coin, txid)));
+    mempool = mempool.filter((tx) => tx.txid() !== txid);
+    for (const child of children) evict(child.txid());
+  }
+
+  function put({ spends, outputs }: Pick<ChainTx, "spends" | "outputs">): string {
+    payments += 1;
+    const txid = hex(sha256(new TextEncoder().encode(`payment ${payments}`)));
+    const rivals = mempool.filter((tx) => tx.spends.some((coin) => spends.includes(coin)));
+    for (const rival of rivals) evict(rival.txid());
+    mempool.push({ txid: () => txid, spends, outputs });
+    return txid;
+  }
+
   return {
     rejections,
+    put,
+    evict,
+    blocks: () => blocks,
+    waiting: () => mempool,
     sent: () => sent,
     tip: async () => ({ height: blocks.length - 1, hash: tip().hash }),
     hashAt: async (height) => blocks[height]?.hash ?? null,
@@ -83,11 +111,8 @@ export function memoryChain(): MemoryChain {
       return blocks.length - 1;
     },
     pay(script, sats) {
-      payments += 1;
-      const txid = hex(sha256(new TextEncoder().encode(`payment ${payments}`)));
-      const from = `${hex(sha256(fromHex(txid)))}:0`;
-      mempool.push({ txid: () => txid, spends: [from], outputs: [{ sats, script }] });
-      return `${txid}:0`;
+      const from = `${hex(sha256(new TextEncoder().encode(`coin ${payments}`)))}:0`;
+      return `${put({ spends: [from], outputs: [{ sats, script }] })}:0`;
     },
     reorg(count, transactions) {
       const dropped = blocks.splice(blocks.length - count, count);
@@ -95,6 +120,10 @@ export function memoryChain(): MemoryChain {
       mempool = transactions === "kept" ? [...back, ...mempool] : [];
     },
   };
+}
+
+function madeBy(coin: string, txid: string): boolean {
+  return coin.startsWith(`${txid}:`);
 }
 
 function blockHash(salt: number, previous: string): string {

@@ -1,11 +1,14 @@
 /** The path of a coin on a real node: what consensus and the mempool say counts. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { balancesOf } from "../../orchestrator/accounts/book.ts";
+import { eventsAfter } from "../../orchestrator/accounts/events.ts";
+import { frozenAccounts } from "../../orchestrator/accounts/freezes.ts";
 import { checkBook } from "../../orchestrator/book/proof.ts";
 import { type Chain, openChain } from "../../orchestrator/io/chain.ts";
 import { openEsplora } from "../../orchestrator/io/esplora.ts";
 import { lastScanned } from "../../orchestrator/spend/blocks.ts";
 import { type BuildRequest, buildPsbt } from "../../orchestrator/spend/build.ts";
+import { depositsOf } from "../../orchestrator/spend/coins.ts";
 import { finalise } from "../../orchestrator/spend/combine.ts";
 import { hex } from "../../policies/bitcoin/hash.ts";
 import { type Psbt, readPsbt, writePsbt } from "../../policies/bitcoin/psbt.ts";
@@ -77,8 +80,19 @@ function pathOfCoin(node: TestNode, open: () => Promise<OpenedChain>): void {
   });
 
   it("books a deposit, and takes it back when its block leaves the chain", async () => {
-    const { txid } = await node.miner.fund(ann.address, DEPOSIT);
-    await mine(CONFIRMATIONS);
+    const { txid, vout } = await node.miner.fund(ann.address, DEPOSIT);
+    const stateOf = async () => {
+      const [coin] = await depositsOf(world.store.db, ann.account);
+      expect(coin?.outpoint).toBe(`${txid}:${vout}`);
+      return coin?.state;
+    };
+    await world.settle();
+    expect(await stateOf()).toBe("mempool");
+    expect((await balances()).available).toBe(0n);
+    await mine(1);
+    expect(await stateOf()).toBe("seen");
+    await mine(CONFIRMATIONS - 1);
+    expect(await stateOf()).toBe("confirmed");
     expect((await balances()).available).toBe(DEPOSIT);
 
     const height = (await world.parts.chain.tip()).height - CONFIRMATIONS + 1;
@@ -89,6 +103,9 @@ function pathOfCoin(node: TestNode, open: () => Promise<OpenedChain>): void {
     expect((await lastScanned(world.store.db))?.height).toBe(height - 1);
     // The payment is back in the mempool, and the next block has it.
     expect(await world.parts.chain.inMempool(txid)).toBe(true);
+    await world.settle();
+    expect(await stateOf()).toBe("mempool");
+    expect(await frozenAccounts(world.store.db)).toMatchObject([{ account: ann.account }]);
     // To another miner: the same block within the same second would be the invalid one again.
     await node.rpc.call("generatetoaddress", [1, ELSEWHERE]);
     await mine(CONFIRMATIONS);
@@ -96,6 +113,13 @@ function pathOfCoin(node: TestNode, open: () => Promise<OpenedChain>): void {
     const { faults, postings } = await checkBook(world.store.db);
     expect(faults).toEqual([]);
     expect(postings).toBe(3n);
+    expect(await frozenAccounts(world.store.db)).toEqual([]);
+    const told = await eventsAfter(world.store.db, 0n, 10);
+    expect(told.map(({ kind }) => kind)).toEqual([
+      "deposit_mempool",
+      "account_frozen",
+      "account_thawed",
+    ]);
   });
 
   it("pays out what the user and the LSP have signed, once", async () => {

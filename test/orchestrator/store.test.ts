@@ -112,6 +112,10 @@ describe("a database file", () => {
       insert into vaults values ('v', 'a', '{}');
       insert into intents values ('i', 'a', 'v', 'w-1', '{}', 'built', 1, 1, 1, null, null, null,
         5, null, null, '[]', '[]', 0, 0, null, 0, 0, 1);
+      insert into coins values
+        ('o:0', 'v', 0, 3, 50, 'deposit', 'seen', 0, 7, null, null, null),
+        ('o:1', 'v', 1, 0, 60, 'change', 'confirmed', 1, 7, 'tx', 9, 'i'),
+        ('o:2', 'v', 1, 2, 70, 'deposit', 'gone', 1, null, null, null, null);
     `);
     raw.pragma("application_id = 0x426c7374");
     raw.pragma("user_version = 1");
@@ -130,6 +134,23 @@ describe("a database file", () => {
     ]);
     expect(await db.selectFrom("intents").selectAll().execute()).toMatchObject([
       { id: "i", purpose: "withdrawal", evidence: null, state: "built" },
+    ]);
+    const since = { dust: 0n, reused: 0n, seen_at: 0n, vault: "v" };
+    const unspent = { spent_by: null, spent_height: null, reserved_by: null };
+    const spent = { spent_by: "tx", spent_height: 9n, reserved_by: "i" };
+    expect(await db.selectFrom("coins").selectAll().orderBy("outpoint").execute()).toEqual([
+      {
+        ...{ outpoint: "o:0", branch: 0n, position: 3n, sats: 50n, bookings: 0n, height: 7n },
+        ...{ kind: "deposit", origin: "external", state: "seen", ...unspent, ...since },
+      },
+      {
+        ...{ outpoint: "o:1", branch: 1n, position: 0n, sats: 60n, bookings: 1n, height: 7n },
+        ...{ kind: "change", origin: "change", state: "confirmed", ...spent, ...since },
+      },
+      {
+        ...{ outpoint: "o:2", branch: 1n, position: 2n, sats: 70n, bookings: 1n, height: null },
+        ...{ kind: "deposit", origin: "unexpected", state: "gone", ...unspent, ...since },
+      },
     ]);
     await store.close();
     expect(reopen(path)).toBe("opened");

@@ -17,12 +17,13 @@ import { openCombiner } from "../../orchestrator/spend/combiner.ts";
 import { confirmRole } from "../../orchestrator/spend/confirm.ts";
 import { depositsRole } from "../../orchestrator/spend/deposits.ts";
 import { findIntent, type IntentRow } from "../../orchestrator/spend/intents.ts";
+import { mempoolRole } from "../../orchestrator/spend/mempool.ts";
 import { raise } from "../../orchestrator/spend/raise.ts";
 import { reserveRole } from "../../orchestrator/spend/reserve.ts";
 import { acceptUserPsbt, signRole } from "../../orchestrator/spend/sign.ts";
 import type { PaymentPurpose } from "../../orchestrator/spend/signers.ts";
 import { readPsbt, writePsbtText } from "../../policies/bitcoin/psbt.ts";
-import { msatsPerVbyte } from "../../policies/money.ts";
+import { msatsPerVbyte, sats } from "../../policies/money.ts";
 import { readVault } from "../../policies/vault.ts";
 import { type VaultScripts, vaultScripts } from "../../policies/vault-scripts.ts";
 import {
@@ -58,6 +59,7 @@ export function openWorld(
   const roles = {
     deposits: depositsRole(parts),
     stabilise: stabiliseRole(parts),
+    mempool: mempoolRole(parts),
     reserve: reserveRole(parts),
     sign: signRole(parts),
     broadcast: broadcastRole(parts),
@@ -93,6 +95,7 @@ function partsOf(store: Store, chain: Chain, signer: SoftwareLsp, clock: () => b
     network: "regtest" as const,
     confirmations: CONFIRMATIONS,
     inputsMax: 20,
+    depositMinSats: sats(1_000n),
   };
 }
 
