@@ -86,6 +86,15 @@ const schema = z.strictObject({
         message: "reminders_bps do not ascend",
       },
     ),
+  /** Requests in a minute at the API; doors/limits.ts has the usual ones. */
+  limits: z
+    .strictObject({
+      per_address: z.int().min(1).max(10_000_000),
+      per_token: z.int().min(1).max(10_000_000),
+    })
+    .optional(),
+  /** A second operator for what moves money or loosens something; false on regtest by default. */
+  dual_control: z.boolean().optional(),
   roles: z
     .union([z.literal("all"), z.array(z.enum(ROLE_NAMES)).min(1)])
     .default("all")

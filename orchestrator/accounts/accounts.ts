@@ -171,6 +171,34 @@ export function openAccounts({ store, scripts, signer, network, clock }: Account
   };
 }
 
+/** In the order of their registration. */
+export function accountsPage(
+  db: Db,
+  {
+    after,
+    limit,
+  }: {
+    readonly after: { readonly at: bigint; readonly id: string } | null;
+    readonly limit: number;
+  },
+): Promise<readonly Row<"accounts">[]> {
+  return db
+    .selectFrom("accounts")
+    .selectAll()
+    .$if(after !== null, (query) =>
+      query.where((eb) =>
+        eb.or([
+          eb("created_at", ">", after?.at ?? 0n),
+          eb.and([eb("created_at", "=", after?.at ?? 0n), eb("id", ">", after?.id ?? "")]),
+        ]),
+      ),
+    )
+    .orderBy("created_at")
+    .orderBy("id")
+    .limit(limit)
+    .execute();
+}
+
 function refused(
   code: Extract<AccountOutcome, { kind: "refused" }>["code"],
   reasons: readonly string[],
@@ -179,7 +207,7 @@ function refused(
 }
 
 /** One account a user key, whatever its origin says; null when it is no key. */
-function accountIdOf(network: Network, userKey: string): string | null {
+export function accountIdOf(network: Network, userKey: string): string | null {
   try {
     const { publicKey, chainCode } = readAccountKey(userKey, network);
     const name = new TextEncoder().encode(network);
