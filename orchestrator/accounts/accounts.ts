@@ -245,7 +245,7 @@ async function shownAccount(db: Db, scripts: Scripts, row: Row<"accounts">): Pro
 }
 
 /** The first receive address after the last one that was ever paid: none is given out twice. */
-async function nextAddress(db: Db, scripts: Scripts, vault: string): Promise<string | null> {
+export async function nextAddress(db: Db, scripts: Scripts, vault: string): Promise<string | null> {
   const derived = await scripts.vault(db, vault);
   const index = await nextReceive(db, vault);
   return derived === null

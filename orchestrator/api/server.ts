@@ -13,7 +13,7 @@ import { logOf, named } from "../doors/request-id.ts";
 import { expressPath, type Route } from "../doors/route.ts";
 import { tokenRoutes } from "../doors/token-routes.ts";
 import { type ServiceParts, serviceRoutes } from "../pulser/service-routes.ts";
-import { type UserApiParts, userRoutes } from "../pulser/user-routes.ts";
+import { userRoutes } from "../pulser/user-routes.ts";
 import { type AccountApiParts, accountRoutes } from "./accounts.ts";
 import { BODY_BYTES_MAX } from "./body.ts";
 import { type CeremonyApiParts, ceremonyRoutes } from "./ceremonies.ts";
@@ -33,7 +33,6 @@ export interface ApiParts
     IntentApiParts,
     StationApiParts,
     CeremonyApiParts,
-    UserApiParts,
     ServiceParts {
   /** The first operator's: at least 32 characters. Whoever knows it may raise spends, and sign none. */
   readonly token: string;

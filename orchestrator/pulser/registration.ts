@@ -5,13 +5,19 @@
 import { z } from "zod";
 import type { Network } from "../../policies/bitcoin/network.ts";
 import { descriptorOf, readVault } from "../../policies/vault.ts";
-import { type Account, type AccountOutcome, accountIdOf } from "../accounts/accounts.ts";
+import {
+  type Account,
+  type AccountOutcome,
+  type Accounts,
+  accountIdOf,
+} from "../accounts/accounts.ts";
 import { accountCalled, EXTERNAL_ID, keepAlias } from "../accounts/aliases.ts";
 import { KEY_CHARACTERS_MAX, proofsBody } from "../api/accounts.ts";
 import { ProblemError } from "../api/problem.ts";
 import { logOf } from "../doors/request-id.ts";
 import type { Route } from "../doors/route.ts";
-import { asked, type UserParts } from "./user.ts";
+import type { Store } from "../io/store.ts";
+import { asked } from "./user.ts";
 
 const key = z.string().max(KEY_CHARACTERS_MAX);
 const body = z.strictObject({
@@ -39,7 +45,9 @@ const NO_SEED =
   "xpub: this service makes no seed; bring the account xpub of the user's own device, with its origin";
 const NO_TRUSTEE = "trustee_xpub: the trustee's account xpub, with its origin, is needed too";
 
-interface RegisterParts extends UserParts {
+interface RegisterParts {
+  readonly store: Store;
+  readonly accounts: Accounts;
   readonly network: Network;
 }
 

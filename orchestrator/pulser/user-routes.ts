@@ -3,7 +3,6 @@ import type { Request, Response } from "express";
 import { z } from "zod";
 import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { CHANGE, RECEIVE } from "../../policies/vault.ts";
-import type { Account } from "../accounts/accounts.ts";
 import { balancesOf } from "../accounts/book.ts";
 import { eventsOf } from "../accounts/events.ts";
 import type { Scripts } from "../accounts/scripts.ts";
@@ -14,11 +13,7 @@ import { lastScanned } from "../spend/blocks.ts";
 import { btc, sendExact, usd } from "./decimal.ts";
 import { type Holding, holdingsOf, placeOf, transactionsPage, unspentSum } from "./holdings.ts";
 import { stableOf } from "./stable.ts";
-import { asked, ownUser, type UserParts, userNamed } from "./user.ts";
-
-export interface UserApiParts extends UserParts {
-  readonly scripts: Scripts;
-}
+import { asked, ownUser, type User, type UserParts, userNamed } from "./user.ts";
 
 /** A decimal number of BTC or dollars, exact as it stands. */
 const amount = z.number();
@@ -91,7 +86,7 @@ const txsQuery = pageQuery("txs");
 const activityQuery = pageQuery("activity");
 const EVERYBODY = ["user", "operator", "auditor", "machine"] as const;
 
-export function userRoutes(parts: UserApiParts): readonly Route[] {
+export function userRoutes(parts: UserParts): readonly Route[] {
   const { store } = parts;
   const theirs = { method: "get", opens: EVERYBODY, own: ownUser(store) } as const;
   return [
@@ -136,7 +131,7 @@ export function userRoutes(parts: UserApiParts): readonly Route[] {
   ];
 }
 
-async function userView(parts: UserApiParts, account: Account, userId: string) {
+async function userView(parts: UserParts, account: User, userId: string) {
   const { db } = parts.store;
   const { id, state, address } = account;
   const { available, reserved } = await balancesOf(db, id);
@@ -166,7 +161,7 @@ async function lastDeposit(db: Db, account: string): Promise<number | null> {
   return last === undefined ? null : Number(last.at / 1000n);
 }
 
-async function utxosOf({ store, scripts }: UserApiParts, account: string) {
+async function utxosOf({ store, scripts }: UserParts, account: string) {
   const height = (await lastScanned(store.db))?.height ?? 0;
   const holdings = await holdingsOf(store.db, account);
   return await Promise.all(
@@ -191,11 +186,7 @@ async function addressAt(db: Db, scripts: Scripts, coin: Holding): Promise<strin
   return addressOf(vault.at(branch, Number(coin.position)).script, vault.vault.network) ?? "";
 }
 
-async function transactions(
-  parts: UserApiParts,
-  request: Request,
-  response: Response,
-): Promise<void> {
+async function transactions(parts: UserParts, request: Request, response: Response): Promise<void> {
   const { db } = parts.store;
   const { cursor, limit } = asked(txsQuery, request.query);
   const { id: account } = await userNamed(parts, idOf(request));
@@ -215,7 +206,7 @@ async function transactions(
   });
 }
 
-async function activity(parts: UserApiParts, request: Request, response: Response): Promise<void> {
+async function activity(parts: UserParts, request: Request, response: Response): Promise<void> {
   const { cursor, limit } = asked(activityQuery, request.query);
   const { id: account } = await userNamed(parts, idOf(request));
   const before = cursor?.at ?? null;

@@ -1,23 +1,41 @@
 /** A user as Pulser's clients know one: by number, or by the id of the account. */
 import type { Request } from "express";
 import type { z } from "zod";
-import type { Account, Accounts } from "../accounts/accounts.ts";
+import { nextAddress } from "../accounts/accounts.ts";
 import { accountCalled } from "../accounts/aliases.ts";
+import type { Scripts } from "../accounts/scripts.ts";
+import { currentVault } from "../accounts/vaults.ts";
 import { ProblemError } from "../api/problem.ts";
 import { idOf, type Own } from "../doors/route.ts";
 import type { Store } from "../io/store.ts";
 
 export interface UserParts {
   readonly store: Store;
-  readonly accounts: Accounts;
+  readonly scripts: Scripts;
 }
 
-/** Throws a ProblemError where there is none. */
-export async function userNamed({ store, accounts }: UserParts, id: string): Promise<Account> {
-  const called = await accountCalled(store.db, id);
-  const account = called === null ? null : await accounts.find(called);
-  if (account !== null) return account;
-  throw new ProblemError({ code: "user-not-found", detail: "there is no such user" });
+export interface User {
+  /** Of the account. */
+  readonly id: string;
+  readonly state: "begun" | "open";
+  /** The next one to pay to; null until the account is open. */
+  readonly address: string | null;
+}
+
+/**
+ * Throws a ProblemError where there is none. The vault's document is not read again: its keys were
+ * proven when it was registered, and reading it proves them anew.
+ */
+export async function userNamed({ store, scripts }: UserParts, id: string): Promise<User> {
+  const { db } = store;
+  const account = await accountCalled(db, id);
+  if (account === null) {
+    throw new ProblemError({ code: "user-not-found", detail: "there is no such user" });
+  }
+  const vault = await currentVault(db, account);
+  return vault === null
+    ? { id: account, state: "begun", address: null }
+    : { id: account, state: "open", address: await nextAddress(db, scripts, vault.id) };
 }
 
 export function ownUser({ db }: Store): Own {
