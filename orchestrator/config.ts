@@ -108,6 +108,15 @@ const schema = z.strictObject({
     ),
   /** Left out, no price is trusted and nothing is credited in dollars. */
   prices: priceConfigSchema.optional(),
+  /** Requests in a minute at the API; doors/limits.ts has the usual ones. */
+  limits: z
+    .strictObject({
+      per_address: z.int().min(1).max(10_000_000),
+      per_token: z.int().min(1).max(10_000_000),
+    })
+    .optional(),
+  /** A second operator for what moves money or loosens something; false on regtest by default. */
+  dual_control: z.boolean().optional(),
   roles: z
     .union([z.literal("all"), z.array(z.enum(ROLE_NAMES)).min(1)])
     .default("all")

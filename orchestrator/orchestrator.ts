@@ -100,6 +100,11 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
       remindersBps: config.ceremonies.reminders_bps,
     },
     token: options.token,
+    dualControl: config.dual_control,
+    limits: config.limits && {
+      perAddress: config.limits.per_address,
+      perToken: config.limits.per_token,
+    },
     port: config.port,
     describeSigner: options.describeSigner,
     running,

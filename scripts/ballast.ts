@@ -9,9 +9,11 @@ import { addHsm } from "./hsm.ts";
 import { addJournal } from "./journal.ts";
 import { addPolicy } from "./policy.ts";
 import { addPrice } from "./price.ts";
+import { addProposal } from "./proposal.ts";
 import { addRules } from "./rules.ts";
 import { addStation } from "./station.ts";
 import { addStations } from "./stations.ts";
+import { addToken } from "./token.ts";
 import { addVault } from "./vault.ts";
 
 const program = new Command("ballast")
@@ -30,9 +32,11 @@ addHsm(program);
 addJournal(program);
 addPolicy(program);
 addPrice(program);
+addProposal(program);
 addRules(program);
 addStation(program);
 addStations(program);
+addToken(program);
 addVault(program);
 
 await program.parseAsync();

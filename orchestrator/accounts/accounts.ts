@@ -196,6 +196,34 @@ export async function chooseStable(
   return chosen !== undefined;
 }
 
+/** In the order of their registration. */
+export function accountsPage(
+  db: Db,
+  {
+    after,
+    limit,
+  }: {
+    readonly after: { readonly at: bigint; readonly id: string } | null;
+    readonly limit: number;
+  },
+): Promise<readonly Row<"accounts">[]> {
+  return db
+    .selectFrom("accounts")
+    .selectAll()
+    .$if(after !== null, (query) =>
+      query.where((eb) =>
+        eb.or([
+          eb("created_at", ">", after?.at ?? 0n),
+          eb.and([eb("created_at", "=", after?.at ?? 0n), eb("id", ">", after?.id ?? "")]),
+        ]),
+      ),
+    )
+    .orderBy("created_at")
+    .orderBy("id")
+    .limit(limit)
+    .execute();
+}
+
 function refused(
   code: Extract<AccountOutcome, { kind: "refused" }>["code"],
   reasons: readonly string[],
@@ -204,7 +232,7 @@ function refused(
 }
 
 /** One account a user key, whatever its origin says; null when it is no key. */
-function accountIdOf(network: Network, userKey: string): string | null {
+export function accountIdOf(network: Network, userKey: string): string | null {
   try {
     const { publicKey, chainCode } = readAccountKey(userKey, network);
     const name = new TextEncoder().encode(network);
@@ -243,7 +271,7 @@ async function shownAccount(db: Db, scripts: Scripts, row: Row<"accounts">): Pro
 }
 
 /** The first receive address after the last one that was ever paid: none is given out twice. */
-async function nextAddress(db: Db, scripts: Scripts, vault: string): Promise<string | null> {
+export async function nextAddress(db: Db, scripts: Scripts, vault: string): Promise<string | null> {
   const derived = await scripts.vault(db, vault);
   const index = await nextReceive(db, vault);
   return derived === null

@@ -1,8 +1,8 @@
 /** The operator's routes for ceremonies: open, look, export, supersede. Signing is the stations'. */
-import express, { type Response, type Router } from "express";
+import type { Response } from "express";
 import { z } from "zod";
 import { ASSENTS, PARTS, type QuorumPart, REASON_CHARACTERS_MAX } from "../../policies/ceremony.ts";
-import { namesOf, waitedFor } from "../../policies/ceremony-events.ts";
+import { CEREMONY_STATES, namesOf, waitedFor } from "../../policies/ceremony-events.ts";
 import { name } from "../../policies/evidence/scalar.ts";
 import {
   findCeremony,
@@ -17,6 +17,7 @@ import {
   supersede,
 } from "../ceremony/opening.ts";
 import { ceremonyView } from "../ceremony/requests.ts";
+import { idOf, type Route } from "../doors/route.ts";
 import type { RunningRoles } from "../role.ts";
 import { type ProblemCode, sendProblem } from "./problem.ts";
 
@@ -70,42 +71,100 @@ const supersedeBody = z.strictObject({
 
 const SHOWN_MAX = 100;
 
-export function ceremonyRoutes(parts: CeremonyApiParts): Router {
-  const { store, running, ceremonies } = parts;
-  const router = express.Router();
-  router.post("/v1/ceremonies", async (request, response) => {
-    const { deadline, ...rest } = openBody.parse(request.body);
-    const hours = deadline.hours ?? ceremonies.hours;
-    const blocks = deadline.blocks ?? hours * BLOCKS_AN_HOUR;
-    const wish = { ...rest, hours, blocks, reminders: ceremonies.remindersBps };
-    const outcome = await openCeremony(parts, wish);
-    if (outcome.kind === "refused") return sendRefusal(response, outcome);
-    running.wake();
-    response.status(outcome.fresh ? 201 : 200).json(operatorView(outcome.loaded));
-  });
-  router.get("/v1/ceremonies", async (_request, response) => {
-    const list = await listCeremonies(store.db, SHOWN_MAX);
-    response.json({ ceremonies: list.map(summary) });
-  });
-  router.get("/v1/ceremonies/:id", async (request, response) => {
-    const loaded = await findCeremony(store.db, request.params.id);
-    if (loaded === null) return notThere(response);
-    response.json(operatorView(loaded));
-  });
-  router.get("/v1/ceremonies/:id/transcript", async (request, response) => {
-    const loaded = await findCeremony(store.db, request.params.id);
-    if (loaded === null) return notThere(response);
-    response.json(await transcriptOf(store.db, loaded));
-  });
-  router.post("/v1/ceremonies/:id/supersede", async (request, response) => {
-    const body = supersedeBody.parse(request.body);
-    const outcome = await supersede(parts, { id: request.params.id, ...body });
-    if (outcome === null) return notThere(response);
-    if (outcome.kind === "refused") return sendRefusal(response, outcome);
-    running.wake();
-    response.json(operatorView(outcome.loaded));
-  });
-  return router;
+const waitingFor = z.array(z.string());
+const ceremonyAnswer = z.strictObject({
+  id: z.string(),
+  state: z.enum(CEREMONY_STATES),
+  closed: z.boolean(),
+  /** `ballast/ceremony@1` */
+  document: z.looseObject({}),
+  head: z.strictObject({ sequence: z.int(), hash: z.string() }),
+  events: z.array(z.looseObject({})),
+  waitingFor,
+});
+const ceremoniesAnswer = z.strictObject({
+  ceremonies: z.array(
+    z.strictObject({
+      id: z.string(),
+      intent: z.string(),
+      state: z.enum(CEREMONY_STATES),
+      closed: z.boolean(),
+      deadline: z.looseObject({}),
+      participants: z.array(z.strictObject({ name: z.string(), role: z.enum(PARTS) })),
+      waitingFor,
+    }),
+  ),
+});
+const transcriptAnswer = z.looseObject({ format: z.literal("ballast/ceremony-transcript@1") });
+
+export function ceremonyRoutes(parts: CeremonyApiParts): readonly Route[] {
+  const { store } = parts;
+  const reads = ["operator", "auditor"] as const;
+  return [
+    {
+      ...{ method: "get", path: "/v1/ceremonies", answer: ceremoniesAnswer, opens: reads },
+      says: "The newest ceremonies.",
+      async handle(_request, response) {
+        const list = await listCeremonies(store.db, SHOWN_MAX);
+        response.json({ ceremonies: list.map(summary) });
+      },
+    },
+    {
+      ...{ method: "get", path: "/v1/ceremonies/{id}", answer: ceremonyAnswer, opens: reads },
+      says: "One of them, with its events.",
+      async handle(request, response) {
+        const loaded = await findCeremony(store.db, idOf(request));
+        if (loaded === null) return notThere(response);
+        response.json(operatorView(loaded));
+      },
+    },
+    {
+      ...{ method: "get", path: "/v1/ceremonies/{id}/transcript", answer: transcriptAnswer },
+      opens: reads,
+      says: "What is kept of it, to be verified offline.",
+      async handle(request, response) {
+        const loaded = await findCeremony(store.db, idOf(request));
+        if (loaded === null) return notThere(response);
+        response.json(await transcriptOf(store.db, loaded));
+      },
+    },
+    ...changingRoutes(parts),
+  ];
+}
+
+/** Not for two: who takes part in a ceremony decides there, and each signs with a key. */
+function changingRoutes(parts: CeremonyApiParts): readonly Route[] {
+  const { running, ceremonies } = parts;
+  return [
+    {
+      ...{ method: "post", path: "/v1/ceremonies", body: openBody, answer: ceremonyAnswer },
+      ...{ also: [201], opens: ["operator"] },
+      says: "Opens a ceremony for a spend that waits for people.",
+      async handle(request, response) {
+        const { deadline, ...rest } = openBody.parse(request.body);
+        const hours = deadline.hours ?? ceremonies.hours;
+        const blocks = deadline.blocks ?? hours * BLOCKS_AN_HOUR;
+        const wish = { ...rest, hours, blocks, reminders: ceremonies.remindersBps };
+        const outcome = await openCeremony(parts, wish);
+        if (outcome.kind === "refused") return sendRefusal(response, outcome);
+        running.wake();
+        response.status(outcome.fresh ? 201 : 200).json(operatorView(outcome.loaded));
+      },
+    },
+    {
+      ...{ method: "post", path: "/v1/ceremonies/{id}/supersede", body: supersedeBody },
+      ...{ answer: ceremonyAnswer, opens: ["operator"] },
+      says: "Ends a ceremony, and its spend unless that is to be kept.",
+      async handle(request, response) {
+        const body = supersedeBody.parse(request.body);
+        const outcome = await supersede(parts, { id: idOf(request), ...body });
+        if (outcome === null) return notThere(response);
+        if (outcome.kind === "refused") return sendRefusal(response, outcome);
+        running.wake();
+        response.json(operatorView(outcome.loaded));
+      },
+    },
+  ];
 }
 
 function operatorView(loaded: LoadedCeremony) {

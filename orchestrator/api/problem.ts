@@ -2,36 +2,53 @@
 import type { Response } from "express";
 import { z } from "zod";
 import { BitcoindError } from "../../signer/node/bitcoind-error.ts";
+import { requestIdOf } from "../doors/request-id.ts";
 
-export type ProblemCode =
-  | "unauthorized"
-  | "wrong-host"
-  | "not-found"
-  | "invalid"
-  | "body"
-  | "conflict"
-  | "refused"
-  | "unavailable"
-  | "internal";
+/** How each is answered; those of one status tell callers apart what to do. */
+const FORMS = {
+  unauthorized: { status: 401, title: "Unauthorized" },
+  forbidden: { status: 403, title: "Forbidden" },
+  "wrong-host": { status: 421, title: "Misdirected Request" },
+  "not-found": { status: 404, title: "Not Found" },
+  "user-not-found": { status: 404, title: "Not Found" },
+  "bad-request": { status: 400, title: "Bad Request" },
+  "insufficient-funds": { status: 402, title: "Payment Required" },
+  timeout: { status: 408, title: "Request Timeout" },
+  invalid: { status: 422, title: "The request is not valid" },
+  body: { status: 400, title: "The body cannot be read" },
+  conflict: { status: 409, title: "Conflict" },
+  "idempotency-conflict": { status: 422, title: "The key stands for another request" },
+  refused: { status: 422, title: "Refused" },
+  "too-many": { status: 429, title: "Too Many Requests" },
+  unavailable: { status: 503, title: "Not now" },
+  internal: { status: 500, title: "The orchestrator failed" },
+} as const satisfies Record<string, { readonly status: number; readonly title: string }>;
+
+export type ProblemCode = keyof typeof FORMS;
 
 export interface Problem {
   readonly code: ProblemCode;
   readonly detail: string;
   /** Every reason, where there is more than one. */
   readonly reasons?: readonly string[];
+  readonly retryAfterSeconds?: number;
 }
 
-const FORMS: Readonly<Record<ProblemCode, { readonly status: number; readonly title: string }>> = {
-  unauthorized: { status: 401, title: "Unauthorized" },
-  "wrong-host": { status: 421, title: "Misdirected Request" },
-  "not-found": { status: 404, title: "Not Found" },
-  invalid: { status: 422, title: "The request is not valid" },
-  body: { status: 400, title: "The body cannot be read" },
-  conflict: { status: 409, title: "Conflict" },
-  refused: { status: 422, title: "Refused" },
-  unavailable: { status: 503, title: "Not now" },
-  internal: { status: 500, title: "The orchestrator failed" },
-};
+/** Waiting may help; with all others the request itself must change. */
+const RETRYABLE: readonly number[] = [408, 429, 503];
+
+export const problemAnswer = z.strictObject({
+  type: z.literal("about:blank"),
+  title: z.string(),
+  status: z.int(),
+  code: z.enum(Object.keys(FORMS) as [ProblemCode, ...ProblemCode[]]),
+  detail: z.string(),
+  reasons: z.array(z.string()).optional(),
+  retryable: z.boolean(),
+  retryAfterSeconds: z.int().optional(),
+  /** As in `X-Request-ID` and in the log. */
+  requestId: z.string().optional(),
+});
 
 export function sendProblem(response: Response, problem: Problem, status?: number): void {
   const form = FORMS[problem.code];
@@ -40,12 +57,26 @@ export function sendProblem(response: Response, problem: Problem, status?: numbe
     ...form,
     ...(status !== undefined && { status }),
     ...problem,
+    retryable: RETRYABLE.includes(status ?? form.status),
+    requestId: requestIdOf(response),
   };
   response.status(body.status).type("application/problem+json").json(body);
 }
 
+/** A request that is not done: thrown where an answer would have to be carried through many hands. */
+export class ProblemError extends Error {
+  override readonly name = "ProblemError";
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
 /** The problem that a fault is for whoever asked; its details stay in the log. */
 export function problemOf(error: unknown): { readonly problem: Problem; readonly status?: number } {
+  if (error instanceof ProblemError) return { problem: error.problem };
   if (error instanceof z.ZodError) {
     const reasons = error.issues.map(
       (issue) => `${issue.path.join(".") || "body"}: ${issue.message}`,

@@ -9,6 +9,7 @@ import { msatsPerVbyte, sats } from "../../policies/money.ts";
 import { possessionHash } from "../../policies/possession.ts";
 import { readVault } from "../../policies/vault.ts";
 import { vaultScripts } from "../../policies/vault-scripts.ts";
+import { type Fit, fitOf } from "../support/openapi-fit.ts";
 import { holder, proofOf, signWith } from "./holders.ts";
 import { type MemoryChain, memoryChain } from "./memory-chain.ts";
 import { CONFIRMATIONS, ELSEWHERE, openWorld, type World } from "./world.ts";
@@ -30,6 +31,7 @@ describe("the API", () => {
   let world: World;
   let running: RunningRoles;
   let api: Api;
+  let fit: Fit;
 
   beforeAll(async () => {
     chain = memoryChain();
@@ -51,6 +53,7 @@ describe("the API", () => {
       }),
       running,
     });
+    fit = await fitOf(api.url);
   });
 
   afterAll(async () => {
@@ -75,7 +78,10 @@ describe("the API", () => {
     });
     const type = response.headers.get("content-type") ?? "";
     const text = await response.text();
-    return { status: response.status, type, body: type.includes("json") ? JSON.parse(text) : text };
+    const answered = type.includes("json") ? JSON.parse(text) : text;
+    const answer = { status: response.status, type, body: answered };
+    fit.check({ ...answer, method: body === undefined ? "GET" : "POST", path });
+    return answer;
   }
 
   async function until(path: string, done: (body: Answer["body"]) => boolean) {
@@ -136,7 +142,10 @@ describe("the API", () => {
     expect(again).toMatchObject({ status: 200, body: { id: intent, state: "confirmed" } });
     const { body: after } = await ask(`/v1/accounts/${id}`);
     const left = 100_000n - 40_000n - BigInt(confirmed.feeSats);
-    expect(after.balances).toEqual({ availableSats: String(left), reservedSats: "0" });
+    expect(after.balances).toEqual({
+      ...{ availableSats: String(left), reservedSats: "0" },
+      ...{ availableCents: "0", reservedCents: "0" },
+    });
     expect(after.deposits).toHaveLength(1);
     const { body: status } = await ask("/v1/status");
     expect(status).toMatchObject({ book: { balances: true }, cover: { exact: true } });

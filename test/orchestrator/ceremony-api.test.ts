@@ -6,6 +6,7 @@ import { readPsbtText, writePsbt } from "../../policies/bitcoin/psbt.ts";
 import { encodeReason, psbtHash } from "../../policies/ceremony.ts";
 import { verifyTranscript } from "../../policies/transcript.ts";
 import { readVault } from "../../policies/vault.ts";
+import { fitOf } from "../support/openapi-fit.ts";
 import { type Holder, holder, proofOf, signWith } from "./holders.ts";
 import {
   lineFor,
@@ -34,13 +35,17 @@ async function open() {
   const stage = await openStage();
   const api = await serveStage(stage);
   closing.push(() => api.close());
+  const fit = await fitOf(api.url);
   async function ask(method: string, path: string, token: string, body?: unknown): Promise<Answer> {
     const response = await fetch(api.url + path, {
       method,
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
-    return { status: response.status, body: await response.json() };
+    const answer = { status: response.status, body: await response.json() };
+    const type = response.headers.get("content-type") ?? "";
+    fit.check({ ...answer, method, path, type });
+    return answer;
   }
   const get = (path: string, token = TOKEN) => ask("GET", path, token);
   const post = (path: string, body: unknown, token = TOKEN) => ask("POST", path, token, body);
