@@ -8,11 +8,11 @@ import { type ApiParts, serveApi } from "./api/server.ts";
 import type { SignerCard } from "./api/status.ts";
 import { noticesRole } from "./ceremony/notices.ts";
 import { ceremoniesRole } from "./ceremony/watch.ts";
-import type { OrchestratorConfig, RoleName } from "./config.ts";
+import { type OrchestratorConfig, type RoleName, storeOf } from "./config.ts";
 import { type Chain, openChain } from "./io/chain.ts";
 import type { Clock } from "./io/clock.ts";
 import { openEsplora } from "./io/esplora.ts";
-import { openStore } from "./io/store.ts";
+import { openStoreAt } from "./io/store-place.ts";
 import type { Log } from "./log.ts";
 import { type Role, runRoles } from "./role.ts";
 import { broadcastRole } from "./spend/broadcast.ts";
@@ -41,7 +41,9 @@ export interface Orchestrator {
 export async function openOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
   const { config, signer, clock, log } = options;
   const { network, confirmations } = config;
-  const store = openStore({ path: config.store, network });
+  const { place, by } = storeOf(config, process.env);
+  log.info({ by }, "where the store is");
+  const store = await openStoreAt(place, { network, log });
   const { chain, close: closeChain } = chainOf(config);
   const scripts = openScripts();
   const combiner = openCombiner();

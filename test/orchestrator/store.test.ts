@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { SQLITE } from "../../orchestrator/io/dialect.ts";
 import { migrations } from "../../orchestrator/io/migrations.ts";
-import { openStore, type Store, StoreError } from "../../orchestrator/io/store.ts";
+import { openStore, type Store } from "../../orchestrator/io/store.ts";
+import { StoreError } from "../../orchestrator/io/store-error.ts";
 import { temporaryFolder } from "../support/node.ts";
 
 const folder = temporaryFolder();
