@@ -95,6 +95,8 @@ const schema = z.strictObject({
     .transform((roles): readonly RoleName[] => (roles === "all" ? ROLE_NAMES : roles)),
   /** How long an idle role sleeps. */
   pace_ms: z.int().min(10).max(60_000).default(1_000),
+  /** On Postgres: for how long a process that died keeps its roles from another. */
+  lease_ms: z.int().min(300).max(600_000).default(10_000),
   log_level: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });
 

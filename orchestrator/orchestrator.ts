@@ -1,5 +1,5 @@
 /** Puts the orchestrator together: store, node, signer, roles and API. `main.ts` runs it. */
-
+import { randomUUID } from "node:crypto";
 import { openBitcoind } from "../signer/node/bitcoind.ts";
 import type { Hears, Registers, Signer } from "../signer/signer.ts";
 import { openAccounts } from "./accounts/accounts.ts";
@@ -12,6 +12,7 @@ import { type OrchestratorConfig, type RoleName, storeOf } from "./config.ts";
 import { type Chain, openChain } from "./io/chain.ts";
 import type { Clock } from "./io/clock.ts";
 import { openEsplora } from "./io/esplora.ts";
+import { leased } from "./io/lease.ts";
 import { openStoreAt } from "./io/store-place.ts";
 import type { Log } from "./log.ts";
 import { type Role, runRoles } from "./role.ts";
@@ -57,12 +58,22 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     ceremonies: ceremoniesRole(shared),
     notices: noticesRole(shared, signer),
   };
+  // Several orchestrators may share one Postgres; a file has one by its nature.
+  const holder = randomUUID();
+  const leases =
+    place.kind === "postgres"
+      ? config.roles.map((name) =>
+          leased(roles[name], { db: store.db, clock, holder, ms: config.lease_ms }),
+        )
+      : config.roles.map((name) => ({ role: roles[name], close: async () => undefined }));
   const running = runRoles(
-    config.roles.map((name) => roles[name]),
+    leases.map(({ role }) => role),
     { log, paceMs: config.pace_ms },
   );
   const closeRest = async () => {
     await running.stop();
+    // What cannot be given away ends by itself.
+    await Promise.allSettled(leases.map(({ close }) => close()));
     await combiner.close();
     closeChain();
     await store.close();

@@ -247,6 +247,15 @@ create index events_account on events (account, sequence);
 ${sql.stay("events", "events")}
 `;
 
+const LEASES: Migration = (sql) => `
+create table leases (
+  name text primary key,
+  holder text not null,
+  token ${sql.integer} not null check (token > 0),
+  ends_at ${sql.integer} not null
+)${sql.keyed};
+`;
+
 /** In order; never edited once released, only added to. */
 export const migrations: readonly Migration[] = [
   FIRST,
@@ -255,4 +264,5 @@ export const migrations: readonly Migration[] = [
   EVIDENCE,
   LSP_SIGNED,
   EVENTS,
+  LEASES,
 ];

@@ -27,6 +27,7 @@ export interface Schema {
   readonly ceremony_events: CeremonyEventTable;
   readonly notices: NoticeTable;
   readonly events: EventTable;
+  readonly leases: LeaseTable;
 }
 
 /** A person's account. Written by accounts/accounts.ts. */
@@ -277,4 +278,13 @@ export interface EventTable {
   /** JSON. */
   readonly data: string;
   readonly at: bigint;
+}
+
+/** Which process does what alone. Written by io/lease.ts. */
+export interface LeaseTable {
+  readonly name: string;
+  readonly holder: string;
+  /** Rises with each change of holder. */
+  readonly token: bigint;
+  readonly ends_at: bigint;
 }

@@ -43,8 +43,11 @@ export interface World {
 
 export const CONFIRMATIONS = 2;
 
-export function openWorld(chain: Chain): World {
-  const store = openStore({ path: ":memory:", network: "regtest" });
+/** On SQLite in memory unless another store is given. */
+export function openWorld(
+  chain: Chain,
+  store: Store = openStore({ path: ":memory:", network: "regtest" }),
+): World {
   const lsp = softwareLsp("world");
   let now = 1_800_000_000_000n;
   const parts = partsOf(store, chain, lsp, () => now);

@@ -15,8 +15,8 @@ import { openPostgresStore } from "../../orchestrator/postgres/store.ts";
 import { describeReal, type RealPart } from "./real-part.ts";
 
 export interface PostgresServer {
-  /** A new, empty database; as root of the server, without a password. */
-  readonly database: () => Promise<string>;
+  /** A new, empty database, or a copy of one of ours that nobody is connected to. */
+  readonly database: (copyOf?: string) => Promise<string>;
   /** Statements of an operator: settings, ends of connections. */
   readonly operate: (text: string) => Promise<readonly Record<string, unknown>[]>;
   /** Where pg_dump and pg_restore are. */
@@ -39,9 +39,17 @@ export function describeStores(title: string, body: (stores: StoreMaker) => void
     body(makerOf("sqlite", () => openStore({ path: ":memory:", network: "regtest" })));
   });
   describePostgres(`${title} (Postgres)`, (server) => {
-    const open = async () =>
-      openPostgresStore({ url: await server.database(), network: "regtest", log: silentLog });
-    body(makerOf("postgres", open));
+    const open = (url: string) => openPostgresStore({ url, network: "regtest", log: silentLog });
+    /** Migrated once; each store is a copy of it. */
+    let template: string | null = null;
+    async function openCopy(): Promise<Store> {
+      if (template === null) {
+        template = await server.database();
+        await (await open(template)).close();
+      }
+      return open(await server.database(template));
+    }
+    body(makerOf("postgres", openCopy));
   });
 }
 
@@ -83,7 +91,7 @@ export function describePostgres(title: string, body: (server: PostgresServer) =
       return started;
     }
     body({
-      database: () => running().database(),
+      database: (copyOf) => running().database(copyOf),
       operate: (text) => running().operate(text),
       get programs() {
         return running().programs;
@@ -172,9 +180,10 @@ async function startPostgres(): Promise<PostgresServer> {
     programs,
     pid: child.pid ?? 0,
     operate,
-    database: async () => {
+    database: async (copyOf) => {
       const name = `t_${randomBytes(6).toString("hex")}`;
-      await operate(`create database ${name}`);
+      const template = copyOf === undefined ? "template0" : new URL(copyOf).pathname.slice(1);
+      await operate(`create database ${name} template ${template}`);
       return url(name);
     },
     stop: async () => {
