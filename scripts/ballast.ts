@@ -1,6 +1,7 @@
 /** `npx ballast …`: each verb in a file of its own. */
 import { Command } from "commander";
 import { addAudit } from "./audit.ts";
+import { addBackup } from "./backup.ts";
 import { addCeremony } from "./ceremony.ts";
 import { addExitKit } from "./exit-kit.ts";
 import { addExplain } from "./explain.ts";
@@ -20,6 +21,7 @@ const program = new Command("ballast")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
 addAudit(program);
+addBackup(program);
 addCeremony(program);
 addExitKit(program);
 addExplain(program);

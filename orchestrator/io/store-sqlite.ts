@@ -51,10 +51,14 @@ function prepare(sqlite: Sqlite.Database, { path, network }: SqliteOptions): voi
   }
 }
 
+/** Whether a store has been made in it; its integers are bigint already. */
+export function isOurs(sqlite: Sqlite.Database): boolean {
+  return sqlite.pragma("application_id", { simple: true }) === APPLICATION_ID;
+}
+
 function refuseForeign(sqlite: Sqlite.Database, path: string): void {
-  const id = sqlite.pragma("application_id", { simple: true });
   const tables = sqlite.prepare("select count(*) from sqlite_schema").pluck().get();
-  if (id !== APPLICATION_ID && tables !== 0n) {
+  if (!isOurs(sqlite) && tables !== 0n) {
     throw new StoreError("foreign", `${path} is a database of another program`);
   }
 }
