@@ -104,13 +104,13 @@ export function describePostgres(title: string, body: (server: PostgresServer) =
   });
 }
 
-export function postgresPart(): RealPart {
+function postgresPart(): RealPart {
   const missing = findPostgres() === null ? "Postgres not found (run ./scripts/setup)" : null;
   return { name: "Postgres", missing };
 }
 
 /** The folder of a server's programs: Debian's place, the PATH, what scripts/postgres-debian has. */
-export function findPostgres(): string | null {
+function findPostgres(): string | null {
   const debian = "/usr/lib/postgresql";
   const versions = existsSync(debian)
     ? readdirSync(debian).sort((a, b) => Number(b) - Number(a))
