@@ -6,6 +6,7 @@ import { z } from "zod";
 import { NETWORKS } from "../policies/bitcoin/network.ts";
 import { PSBT_INPUTS_MAX } from "../policies/bitcoin/psbt.ts";
 import { type MsatsPerVbyte, msatsPerVbyte, sats } from "../policies/money.ts";
+import { readStorePlace, type StorePlace } from "./io/store-place.ts";
 import { priceConfigSchema } from "./prices/config.ts";
 
 export const ROLE_NAMES = [
@@ -42,8 +43,10 @@ const depth = z.int().min(1).max(100);
 const schema = z.strictObject({
   format: z.literal("ballast/orchestrator@1"),
   network: z.enum(NETWORKS),
-  /** SQLite file; made at the first start. */
-  store: path,
+  /** SQLite file, made at the first start, or the URL of a Postgres database. */
+  store: z.string().refine((text) => text !== ":memory:" && readStorePlace(text) !== null, {
+    message: "must be an absolute path, or a postgres:// URL with every @ but the last as %40",
+  }),
   /** A `bitcoind` by RPC, or an Esplora server by the root of its API. */
   node: z.union(
     [
@@ -123,6 +126,8 @@ const schema = z.strictObject({
     .transform((roles): readonly RoleName[] => (roles === "all" ? ROLE_NAMES : roles)),
   /** How long an idle role sleeps. */
   pace_ms: z.int().min(10).max(60_000).default(1_000),
+  /** On Postgres: for how long a process that died keeps its roles from another. */
+  lease_ms: z.int().min(300).max(600_000).default(10_000),
   log_level: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });
 
@@ -141,6 +146,26 @@ export function readConfig(file: string): OrchestratorConfig {
     (issue) => `${issue.path.join(".") || "document"}: ${issue.message}`,
   );
   throw new ConfigError(`${file}: ${reasons.join("; ")}`);
+}
+
+export interface ChosenStore {
+  readonly place: StorePlace;
+  /** Who has said it. */
+  readonly by: "DATABASE_URL" | "configuration";
+}
+
+/** `DATABASE_URL` wins where it is set: a secret that need not stand in a file. */
+export function storeOf(
+  { store }: Pick<OrchestratorConfig, "store">,
+  environment: { readonly [name: string]: string | undefined },
+): ChosenStore {
+  const url = environment["DATABASE_URL"] ?? "";
+  const place = readStorePlace(url === "" ? store : url);
+  if (place === null || (url !== "" && place.kind !== "postgres")) {
+    const text = "DATABASE_URL is no postgres:// URL, or one with an @ that should be %40";
+    throw new ConfigError(text);
+  }
+  return { place, by: url === "" ? "configuration" : "DATABASE_URL" };
 }
 
 /** The PEM texts that the signer's files hold. */

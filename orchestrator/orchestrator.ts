@@ -1,5 +1,5 @@
 /** Puts the orchestrator together: store, node, signer, roles and API. `main.ts` runs it. */
-
+import { randomUUID } from "node:crypto";
 import { openBitcoind } from "../signer/node/bitcoind.ts";
 import type { Hears, Registers, Signer } from "../signer/signer.ts";
 import { openAccounts } from "./accounts/accounts.ts";
@@ -9,12 +9,13 @@ import { type ApiParts, serveApi } from "./api/server.ts";
 import type { SignerCard } from "./api/status.ts";
 import { noticesRole } from "./ceremony/notices.ts";
 import { ceremoniesRole } from "./ceremony/watch.ts";
-import type { OrchestratorConfig, RoleName } from "./config.ts";
+import { type OrchestratorConfig, type RoleName, storeOf } from "./config.ts";
 import { type Chain, openChain } from "./io/chain.ts";
 import { pollHints } from "./io/chain-follow.ts";
 import type { Clock } from "./io/clock.ts";
 import { openEsplora } from "./io/esplora.ts";
-import { openStore } from "./io/store.ts";
+import { leased } from "./io/lease.ts";
+import { openStoreAt } from "./io/store-place.ts";
 import type { Log } from "./log.ts";
 import { openPrices } from "./prices/feed.ts";
 import { pricesRole } from "./prices/history.ts";
@@ -50,7 +51,9 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const { config, signer, clock, log } = options;
   const { network } = config;
   const { external: confirmations, own: ownConfirmations } = config.confirmations;
-  const store = openStore({ path: config.store, network });
+  const { place, by } = storeOf(config, process.env);
+  log.info({ by }, "where the store is");
+  const store = await openStoreAt(place, { network, log });
   const { chain, close: closeChain } = chainOf(config);
   const scripts = openScripts();
   const combiner = openCombiner();
@@ -73,8 +76,16 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     notices: noticesRole(shared, signer),
     prices: pricesRole(shared, { feed, everyMs: config.prices?.every_ms ?? 0 }),
   };
+  // Several orchestrators may share one Postgres; a file has one by its nature.
+  const holder = randomUUID();
+  const leases =
+    place.kind === "postgres"
+      ? config.roles.map((name) =>
+          leased(roles[name], { db: store.db, clock, holder, ms: config.lease_ms }),
+        )
+      : config.roles.map((name) => ({ role: roles[name], close: async () => undefined }));
   const running = runRoles(
-    config.roles.map((name) => roles[name]),
+    leases.map(({ role }) => role),
     { log, paceMs: config.pace_ms },
   );
   // Somebody else's server is asked no more often than its roles are to.
@@ -83,6 +94,8 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const closeRest = async () => {
     await hints.stop();
     await running.stop();
+    // What cannot be given away ends by itself.
+    await Promise.allSettled(leases.map(({ close }) => close()));
     await combiner.close();
     closeChain();
     await store.close();

@@ -1,6 +1,7 @@
 /** `npx ballast …`: each verb in a file of its own. */
 import { Command } from "commander";
 import { addAudit } from "./audit.ts";
+import { addBackup } from "./backup.ts";
 import { addBook } from "./book.ts";
 import { addCeremony } from "./ceremony.ts";
 import { addExitKit } from "./exit-kit.ts";
@@ -24,6 +25,7 @@ const program = new Command("ballast")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
 addAudit(program);
+addBackup(program);
 addBook(program);
 addCeremony(program);
 addExitKit(program);

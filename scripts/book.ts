@@ -4,8 +4,11 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { extractOf } from "../orchestrator/book/extract.ts";
 import { checkBook, proveBook } from "../orchestrator/book/proof.ts";
-import { ConfigError, readConfig } from "../orchestrator/config.ts";
-import { type Db, openStore, StoreError } from "../orchestrator/io/store.ts";
+import { ConfigError, readConfig, storeOf } from "../orchestrator/config.ts";
+import type { Db } from "../orchestrator/io/store.ts";
+import { StoreError } from "../orchestrator/io/store-error.ts";
+import { openStoreAt, type StorePlace } from "../orchestrator/io/store-place.ts";
+import { silentLog } from "../orchestrator/log.ts";
 import { NETWORKS } from "../policies/bitcoin/network.ts";
 import { InputError, withInput } from "./input.ts";
 
@@ -48,21 +51,24 @@ async function inBook(
   await withInput(options.json ?? false, async () => {
     const chosen = choices.safeParse(options);
     if (!chosen.success) throw new InputError("options", `--network: ${NETWORKS.join(", ")}`);
-    const store = openChosen(chosen.data);
+    const store = await openChosen(chosen.data);
     try {
-      return await body(store.db, chosen.data.json);
+      // One moment for all that is read.
+      return await store.transaction((db) => body(db, chosen.data.json));
     } finally {
       await store.close();
     }
   });
 }
 
-function openChosen(chosen: Choices) {
+async function openChosen(chosen: Choices) {
   try {
-    const { path, network } = placeOf(chosen);
+    const { place, network } = placeOf(chosen);
     // A check makes no store: it would find the new one in order.
-    if (!existsSync(path)) throw new InputError("store", `there is no store ${path}`);
-    return openStore({ path, network });
+    if (place.kind === "sqlite" && !existsSync(place.path)) {
+      throw new InputError("store", `there is no store ${place.path}`);
+    }
+    return await openStoreAt(place, { network, log: silentLog });
   } catch (error) {
     if (error instanceof ConfigError || error instanceof StoreError) {
       throw new InputError(error.code, error.message);
@@ -71,13 +77,16 @@ function openChosen(chosen: Choices) {
   }
 }
 
-function placeOf({ config, store, network }: Choices) {
+function placeOf({ config, store, network }: Choices): {
+  readonly place: StorePlace;
+  readonly network: (typeof NETWORKS)[number];
+} {
   if ((config === undefined) === (store === undefined)) {
     throw new InputError("options", "one of --config and --store says which book");
   }
-  if (store !== undefined) return { path: store, network };
+  if (store !== undefined) return { place: { kind: "sqlite", path: store }, network };
   const read = readConfig(config ?? "");
-  return { path: read.store, network: read.network };
+  return { place: storeOf(read, process.env).place, network: read.network };
 }
 
 async function check(db: Db, json: boolean): Promise<number> {

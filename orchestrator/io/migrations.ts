@@ -471,6 +471,15 @@ create index intents_created on intents (created_at, id);
 create index intents_account on intents (account, created_at, id);
 `;
 
+const LEASES: Migration = (sql) => `
+create table leases (
+  name text primary key,
+  holder text not null,
+  token ${sql.integer} not null check (token > 0),
+  ends_at ${sql.integer} not null
+)${sql.keyed};
+`;
+
 /** In order; never edited once released, only added to. */
 export const migrations: readonly Migration[] = [
   FIRST,
@@ -484,4 +493,5 @@ export const migrations: readonly Migration[] = [
   BOOK,
   DEPOSITS,
   DOORS,
+  LEASES,
 ];

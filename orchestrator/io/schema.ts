@@ -40,6 +40,7 @@ export interface Schema {
   readonly answers: AnswerTable;
   readonly aliases: AliasTable;
   readonly service_addresses: ServiceAddressTable;
+  readonly leases: LeaseTable;
 }
 
 /** A person's account. Written by accounts/accounts.ts. */
@@ -497,4 +498,13 @@ export interface ServiceAddressTable {
   readonly account: string;
   readonly address: string;
   readonly created_at: bigint;
+}
+
+/** Which process does what alone. Written by io/lease.ts. */
+export interface LeaseTable {
+  readonly name: string;
+  readonly holder: string;
+  /** Rises with each change of holder. */
+  readonly token: bigint;
+  readonly ends_at: bigint;
 }

@@ -1,13 +1,12 @@
 /**
- * The orchestrator's memory: SQLite through Kysely. Integers are bigint in and out, so that
- * 2,100,000,000,000,000 sat and larger arrive as they left, and a float cannot enter at all.
+ * The orchestrator's memory: SQLite or Postgres through Kysely. Integers are bigint in and out, so
+ * that 2,100,000,000,000,000 sat and larger arrive as they left, and a float cannot enter at all.
+ * Writers are one at a time on either: a transaction holds the write lock from its begin.
  */
-import Sqlite from "better-sqlite3";
-import { Kysely, type Selectable, SqliteDialect } from "kysely";
+import type { Kysely, Selectable } from "kysely";
 import type { Network } from "../../policies/bitcoin/network.ts";
-import { SQLITE } from "./dialect.ts";
-import { migrations } from "./migrations.ts";
 import type { Schema } from "./schema.ts";
+import { openSqlite } from "./store-sqlite.ts";
 
 /** A database or a transaction of it: whoever writes does not care which. */
 export type Db = Kysely<Schema>;
@@ -15,26 +14,9 @@ export type Row<Table extends keyof Schema> = Selectable<Schema[Table]>;
 
 export interface Store {
   readonly db: Db;
-  /** All or nothing. Inside, only the handle given may be used: the connection is one. */
+  /** All or nothing. Inside, only the handle given may be used: the write lock is one. */
   readonly transaction: <T>(body: (db: Db) => Promise<T>) => Promise<T>;
   readonly close: () => Promise<void>;
-}
-
-/**
- * - `newer`: a later version of Ballast has written this database
- * - `foreign`: the file is another program's, or of another network
- * - `inexact`: a number was handed in that is no safe integer
- */
-export type StoreErrorCode = "newer" | "foreign" | "inexact";
-
-export class StoreError extends Error {
-  override readonly name = "StoreError";
-  readonly code: StoreErrorCode;
-
-  constructor(code: StoreErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
 }
 
 export interface StoreOptions {
@@ -43,102 +25,12 @@ export interface StoreOptions {
   readonly network: Network;
 }
 
-/** "Blst" in SQLite's header field for applications: tells our files from others. */
-const APPLICATION_ID = 0x426c7374n;
-/** Another process of ours holds the file for milliseconds only. */
-const BUSY_MS = 5_000;
-
+/** On SQLite; store-place.ts opens either. Throws a StoreError. */
 export function openStore(options: StoreOptions): Store {
-  const sqlite = new Sqlite(options.path);
-  try {
-    prepare(sqlite, options);
-  } catch (error) {
-    sqlite.close();
-    throw error;
-  }
-  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: exact(sqlite) }) });
+  const db = openSqlite(options);
   return {
     db,
     transaction: (body) => db.transaction().execute(body),
     close: () => db.destroy(),
   };
-}
-
-function prepare(sqlite: Sqlite.Database, { path, network }: StoreOptions): void {
-  sqlite.defaultSafeIntegers(true);
-  sqlite.pragma(`busy_timeout = ${BUSY_MS}`);
-  refuseForeign(sqlite, path);
-  sqlite.pragma("journal_mode = WAL");
-  // A booking that was reported must survive a power cut, not only a crash.
-  sqlite.pragma("synchronous = FULL");
-  sqlite.pragma("foreign_keys = ON");
-  migrate(sqlite, path);
-  const known = sqlite.prepare("select value from meta where name = 'network'").pluck().get();
-  if (known === undefined) {
-    sqlite.prepare("insert into meta (name, value) values ('network', ?)").run(network);
-  } else if (known !== network) {
-    throw new StoreError("foreign", `${path} is a database of ${known}, not of ${network}`);
-  }
-}
-
-function refuseForeign(sqlite: Sqlite.Database, path: string): void {
-  const id = sqlite.pragma("application_id", { simple: true });
-  const tables = sqlite.prepare("select count(*) from sqlite_schema").pluck().get();
-  if (id !== APPLICATION_ID && tables !== 0n) {
-    throw new StoreError("foreign", `${path} is a database of another program`);
-  }
-}
-
-/** Each migration in a transaction of its own; the count of those done is SQLite's user_version. */
-function migrate(sqlite: Sqlite.Database, path: string): void {
-  for (;;) {
-    const more = sqlite
-      .transaction(() => {
-        const done = Number(sqlite.pragma("user_version", { simple: true }));
-        if (done > migrations.length) {
-          throw new StoreError(
-            "newer",
-            `${path} has schema ${done}, this Ballast knows ${migrations.length}: run the newer version`,
-          );
-        }
-        const next = migrations[done];
-        if (next === undefined) return false;
-        sqlite.exec(next(SQLITE));
-        sqlite.pragma(`application_id = ${APPLICATION_ID}`);
-        sqlite.pragma(`user_version = ${done + 1}`);
-        return true;
-      })
-      // Immediate: two processes that start at once migrate one after the other.
-      .immediate();
-    if (!more) return;
-  }
-}
-
-/** What Kysely needs of better-sqlite3, with exact integers both ways. */
-function exact(sqlite: Sqlite.Database) {
-  return {
-    close: () => {
-      sqlite.close();
-    },
-    prepare: (sql: string) => {
-      // A deferred transaction that reads first and writes later can fail half-way on another
-      // process's write; ours take the write lock at once and wait for it.
-      const statement = sqlite.prepare(sql === "begin" ? "begin immediate" : sql);
-      return {
-        reader: statement.reader,
-        all: (parameters: readonly unknown[]) => statement.all(parameters.map(bound)),
-        run: (parameters: readonly unknown[]) => statement.run(parameters.map(bound)),
-        iterate: (parameters: readonly unknown[]) => statement.iterate(parameters.map(bound)),
-      };
-    },
-  };
-}
-
-/** better-sqlite3 binds a number as a double: integers go in as bigint, anything else is a bug. */
-function bound(value: unknown): unknown {
-  if (typeof value !== "number") return value;
-  if (!Number.isSafeInteger(value)) {
-    throw new StoreError("inexact", `${value} is no safe integer and does not go into the store`);
-  }
-  return BigInt(value);
 }

@@ -3,7 +3,6 @@ import type { Request, Response } from "express";
 import { z } from "zod";
 import { addressOf } from "../../policies/bitcoin/taproot.ts";
 import { CHANGE, RECEIVE } from "../../policies/vault.ts";
-import { balancesOf } from "../accounts/book.ts";
 import { eventsOf } from "../accounts/events.ts";
 import type { Scripts } from "../accounts/scripts.ts";
 import { pageOf, pageQuery } from "../doors/cursor.ts";

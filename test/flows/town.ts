@@ -58,6 +58,7 @@ export async function openTown(node: TestNode, folder: string): Promise<Town> {
       ...{ format: "ballast/orchestrator@1", network: "regtest", port: 0, pace_ms: 50 },
       // Thousands of blocks are scanned, each in a transaction that would wait for the disk.
       store: ":memory:",
+      lease_ms: 10_000,
       node: { url: node.url, cookie: node.cookieFile },
       // What main.ts opens is handed in here.
       signer: { url: "https://127.0.0.1:1", tls: { ca: "/", cert: "/", key: "/" } },

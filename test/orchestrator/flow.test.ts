@@ -1,5 +1,5 @@
 /** The path of a coin over a chain in memory: every state, by the roles themselves. */
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { balancesOf } from "../../orchestrator/accounts/book.ts";
 import { checkBook } from "../../orchestrator/book/proof.ts";
 import { heldOnChain } from "../../orchestrator/spend/coins.ts";
@@ -11,6 +11,7 @@ import { fromHex } from "../../policies/bitcoin/hash.ts";
 import { scriptOf } from "../../policies/bitcoin/taproot.ts";
 import { type TxInput, writeUnsignedTx } from "../../policies/bitcoin/transaction.ts";
 import { sats } from "../../policies/money.ts";
+import { describeStores, type StoreMaker } from "../support/postgres.ts";
 import { type MemoryChain, memoryChain } from "./memory-chain.ts";
 import {
   CONFIRMATIONS,
@@ -29,9 +30,9 @@ interface Scene extends World {
   readonly mine: (blocks: number) => Promise<void>;
 }
 
-async function open(deposit: bigint | null = 100_000n): Promise<Scene> {
+async function open(stores: StoreMaker, deposit: bigint | null = 100_000n): Promise<Scene> {
   const chain = memoryChain();
-  const world = openWorld(chain);
+  const world = openWorld(chain, undefined, await stores.open());
   const ann = await moveIn(world, "ann");
   const mine = async (blocks: number) => {
     chain.mine(blocks);
@@ -70,9 +71,9 @@ async function signedWithdrawal(scene: Scene, amount = 40_000n, reference = "w-1
   return intent.id;
 }
 
-describe("a deposit", () => {
+describeStores("a deposit", (stores) => {
   it("is seen, buried and booked once", async () => {
-    const scene = await open(null);
+    const scene = await open(stores, null);
     const outpoint = scene.chain.pay(scriptAt(scene.ann), sats(70_000n));
     await scene.mine(1);
     const seen = await scene.store.db.selectFrom("coins").selectAll().execute();
@@ -87,7 +88,7 @@ describe("a deposit", () => {
   });
 
   it("moves the next address on, and the gap with it", async () => {
-    const scene = await open(null);
+    const scene = await open(stores, null);
     const { ann, chain, accounts } = scene;
     const far = ann.vault.at(0, 19);
     chain.pay(far.script, sats(1_000n));
@@ -103,7 +104,7 @@ describe("a deposit", () => {
   });
 
   it("is taken back by a reorg, and booked again when it is back", async () => {
-    const scene = await open(null);
+    const scene = await open(stores, null);
     scene.chain.pay(scriptAt(scene.ann), sats(70_000n));
     await scene.mine(CONFIRMATIONS);
     expect((await balances(scene)).available).toBe(70_000n);
@@ -125,9 +126,9 @@ describe("a deposit", () => {
   });
 });
 
-describe("a withdrawal", () => {
+describeStores("a withdrawal", (stores) => {
   it("goes from raised to confirmed, and the book follows", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const { ann, store, mine } = scene;
     const { id } = await withdraw(scene, ann, { sats: 40_000n, reference: "w-1" });
     await scene.settle();
@@ -167,7 +168,7 @@ describe("a withdrawal", () => {
   });
 
   it("raised twice is once; a reference used for another is refused", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const first = await withdraw(scene, scene.ann, { sats: 40_000n, reference: "w-1" });
     await scene.settle();
     const again = await withdraw(scene, scene.ann, { sats: 40_000n, reference: "w-1" });
@@ -181,7 +182,7 @@ describe("a withdrawal", () => {
   });
 
   it("is moved by one of two racers", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const { id } = await withdraw(scene, scene.ann, { sats: 1_000n, reference: "w-1" });
     const race = () =>
       scene.store.transaction((db) => move(db, { id, from: "raised", to: "cancelled", at: 1n }));
@@ -196,7 +197,7 @@ describe("a withdrawal", () => {
   });
 
   it("waits for coins on their way, and is refused where there are none", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const first = await signedWithdrawal(scene, 40_000n, "w-1");
     const second = await withdraw(scene, scene.ann, { sats: 50_000n, reference: "w-2" });
     await scene.settle();
@@ -218,7 +219,7 @@ describe("a withdrawal", () => {
     [6, "built"],
     [7, "raised"],
   ])("is not dated by a scanner that is %i blocks behind: %s", async (behind, state) => {
-    const scene = await open();
+    const scene = await open(stores);
     const { id } = await withdraw(scene, scene.ann, { sats: 40_000n, reference: "w-1" });
     // The blocks are there, and nobody has looked at them yet.
     scene.chain.mine(behind);
@@ -229,7 +230,7 @@ describe("a withdrawal", () => {
   });
 
   it("can be cancelled before the first signature, and its coins are free", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const { id } = await withdraw(scene, scene.ann, { sats: 40_000n, reference: "w-1" });
     await scene.settle();
     expect(await cancel(scene.parts, id)).toBe(true);
@@ -242,7 +243,7 @@ describe("a withdrawal", () => {
   });
 
   it("that nobody signs gives its coins back after its window", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const { id } = await withdraw(scene, scene.ann, { sats: 40_000n, reference: "w-1" });
     await scene.settle();
     await scene.mine(LOCKTIME_WINDOW_BLOCKS);
@@ -253,7 +254,7 @@ describe("a withdrawal", () => {
   });
 
   it("that was refused keeps its coins until no honest signer would sign it", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const violations = [{ rule: "spend-limit", detail: "too much" }] as const;
     scene.lsp.answers.push({ kind: "refused", violations });
     const id = await signedWithdrawal(scene);
@@ -268,7 +269,7 @@ describe("a withdrawal", () => {
   });
 
   it("that is held is asked again, later and later", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const violations = [{ rule: "window-limit", detail: "today", retry: "tomorrow" }] as const;
     const held = { kind: "held", violations } as const;
     scene.lsp.answers.push(held, new Error("unplugged"), held);
@@ -289,7 +290,7 @@ describe("a withdrawal", () => {
   });
 
   it("with a signer that answers without signing goes nowhere", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const { id } = await withdraw(scene, scene.ann, { sats: 40_000n, reference: "w-1" });
     await scene.settle();
     const { unsigned_psbt } = await intentOf(scene, id);
@@ -302,7 +303,7 @@ describe("a withdrawal", () => {
   });
 
   it("that the node would not take is held, stored before it is sent, and sent once", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     scene.chain.rejections.push("min relay fee not met");
     const id = await signedWithdrawal(scene);
     const stuck = await intentOf(scene, id);
@@ -316,7 +317,7 @@ describe("a withdrawal", () => {
   });
 
   it("is sent again when the mempool has lost it, and confirmed again after a reorg", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const id = await signedWithdrawal(scene);
     await scene.mine(CONFIRMATIONS);
     expect((await intentOf(scene, id)).state).toBe("confirmed");
@@ -333,7 +334,7 @@ describe("a withdrawal", () => {
   });
 
   it("whose coins another transaction spends is shown as conflicted, and the gap with it", async () => {
-    const scene = await open();
+    const scene = await open(stores);
     const { id } = await withdraw(scene, scene.ann, { sats: 40_000n, reference: "w-1" });
     await scene.settle();
     const [coin] = await scene.store.db.selectFrom("coins").select("outpoint").execute();

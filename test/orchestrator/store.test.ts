@@ -1,27 +1,14 @@
+/** What only SQLite has; the rest is in test/contract/store.ts. */
 import { join } from "node:path";
 import Sqlite from "better-sqlite3";
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { SQLITE } from "../../orchestrator/io/dialect.ts";
 import { migrations } from "../../orchestrator/io/migrations.ts";
-import { openStore, type Store, StoreError } from "../../orchestrator/io/store.ts";
+import { openStore } from "../../orchestrator/io/store.ts";
+import { StoreError } from "../../orchestrator/io/store-error.ts";
 import { temporaryFolder } from "../support/node.ts";
 
 const folder = temporaryFolder();
-const INT64_MAX = 2n ** 63n - 1n;
-
-async function roundTrip(store: Store, value: bigint): Promise<bigint> {
-  await store.db
-    .insertInto("balances")
-    .values({ account: "a", currency: "sat", amount: value })
-    .onConflict((conflict) =>
-      conflict.columns(["account", "currency"]).doUpdateSet({ amount: value }),
-    )
-    .execute();
-  const row = await store.db.selectFrom("balances").select("amount").executeTakeFirstOrThrow();
-  return row.amount;
-}
-
 function codeOf(body: () => unknown): string {
   try {
     body();
@@ -32,49 +19,9 @@ function codeOf(body: () => unknown): string {
   return "opened";
 }
 
-describe("integers", () => {
-  it("come back as they went in, beyond what a double holds", async () => {
-    const store = openStore({ path: ":memory:", network: "regtest" });
-    for (const value of [2_100_000_000_000_000n, 9_007_199_254_740_993n, INT64_MAX, -INT64_MAX]) {
-      expect(await roundTrip(store, value)).toBe(value);
-    }
-    const anyInt64 = fc.bigInt({ min: -INT64_MAX, max: INT64_MAX });
-    await fc.assert(
-      fc.asyncProperty(anyInt64, async (value) => (await roundTrip(store, value)) === value),
-    );
-    await store.close();
-  });
-
-  it("are never made of a float", async () => {
-    const store = openStore({ path: ":memory:", network: "regtest" });
-    for (const value of [0.1, 2 ** 53, Number.NaN]) {
-      const row = { account: "a", currency: "sat", amount: value as unknown as bigint };
-      const insert = store.db.insertInto("balances").values(row).execute();
-      await expect(insert).rejects.toMatchObject({ code: "inexact" });
-    }
-    await store.close();
-  });
-});
-
 describe("a database file", () => {
   const reopen = (path: string, network: "regtest" | "signet" = "regtest") =>
     codeOf(() => openStore({ path, network }));
-
-  it("keeps what was committed and loses what was not", async () => {
-    const path = join(folder(), "kept.sqlite");
-    const first = openStore({ path, network: "regtest" });
-    await roundTrip(first, 7n);
-    const failed = first.transaction(async (db) => {
-      await db.updateTable("balances").set({ amount: 8n }).execute();
-      throw new Error("power cut");
-    });
-    await expect(failed).rejects.toThrow("power cut");
-    await first.close();
-    const second = openStore({ path, network: "regtest" });
-    const row = await second.db.selectFrom("balances").select("amount").executeTakeFirstOrThrow();
-    expect(row.amount).toBe(7n);
-    await second.close();
-  });
 
   it("is durable: WAL, synchronous=FULL, foreign keys", async () => {
     const path = join(folder(), "durable.sqlite");
@@ -165,16 +112,5 @@ describe("a database file", () => {
     raw.exec("create table t (x)");
     raw.close();
     expect(reopen(strange)).toBe("foreign");
-  });
-
-  it("does not let a booking be changed or deleted", async () => {
-    const store = openStore({ path: ":memory:", network: "regtest" });
-    const posting = { id: "p", kind: "k", subject: "s", at: 0n };
-    await store.db.insertInto("postings").values(posting).execute();
-    await expect(store.db.updateTable("postings").set({ at: 1n }).execute()).rejects.toThrow(
-      /stay/,
-    );
-    await expect(store.db.deleteFrom("postings").execute()).rejects.toThrow(/stay/);
-    await store.close();
   });
 });

@@ -1,7 +1,8 @@
 /** What must not stop the rest: one bad intent, a long queue, a stranger's spend that a reorg undoes. */
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { sats } from "../../policies/money.ts";
 import { RECEIVE } from "../../policies/vault.ts";
+import { describeStores, type StoreMaker } from "../support/postgres.ts";
 import { type MemoryChain, memoryChain } from "./memory-chain.ts";
 import { intentOf, moveIn, openWorld, userSigns, withdraw } from "./world.ts";
 
@@ -9,9 +10,9 @@ import { intentOf, moveIn, openWorld, userSigns, withdraw } from "./world.ts";
 type Bendable = { -readonly [Key in keyof MemoryChain]: MemoryChain[Key] };
 
 /** A world with one account that has `coins` deposits of 1,000,000 sat. */
-async function worldWith(coins: number) {
+async function worldWith(stores: StoreMaker, coins: number) {
   const chain: Bendable = memoryChain();
-  const world = openWorld(chain);
+  const world = openWorld(chain, undefined, await stores.open());
   await world.settle();
   const person = await moveIn(world, "ann");
   const paid = Array.from({ length: coins }, (_, i) =>
@@ -22,9 +23,9 @@ async function worldWith(coins: number) {
   return { chain, world, person, paid };
 }
 
-describe("a withdrawal", () => {
+describeStores("a withdrawal", (stores) => {
   it("that a stranger's spend conflicted with is booked when a reorg brings ours", async () => {
-    const { chain, world, person, paid } = await worldWith(1);
+    const { chain, world, person, paid } = await worldWith(stores, 1);
     const { id } = await withdraw(world, person, { sats: 400_000n, reference: "1" });
     await world.settle();
     await userSigns(world, person, id);
@@ -53,7 +54,7 @@ describe("a withdrawal", () => {
   });
 
   it("is sent although the one before it stumbles at the node", async () => {
-    const { chain, world, person } = await worldWith(2);
+    const { chain, world, person } = await worldWith(stores, 2);
     const ids: string[] = [];
     for (const reference of ["1", "2"]) {
       ids.push((await withdraw(world, person, { sats: 400_000n, reference })).id);
@@ -76,7 +77,7 @@ describe("a withdrawal", () => {
   });
 
   it("is sent again when the mempool lost it, behind a hundred older ones", async () => {
-    const { chain, world, person } = await worldWith(1);
+    const { chain, world, person } = await worldWith(stores, 1);
     const { id } = await withdraw(world, person, { sats: 400_000n, reference: "1" });
     await world.settle();
     await userSigns(world, person, id);

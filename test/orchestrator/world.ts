@@ -48,10 +48,11 @@ export interface World {
 
 export const CONFIRMATIONS = 2;
 
+/** On SQLite in memory unless another store is given. */
 export function openWorld(
   chain: Chain,
   prices?: Prices,
-  store = openStore({ path: ":memory:", network: "regtest" }),
+  store: Store = openStore({ path: ":memory:", network: "regtest" }),
 ): World {
   const lsp = softwareLsp("world");
   let now = 1_800_000_000_000n;
