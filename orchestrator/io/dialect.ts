@@ -1,4 +1,11 @@
 /** What the two databases spell differently: SQLite's words and Postgres'. */
+import { HandleEmptyInListsPlugin, replaceWithNoncontingentExpression } from "kysely";
+
+/** SQLite finds nothing in an empty list; Postgres would call `in ()` a mistake of spelling. */
+export const EMPTY_LISTS = new HandleEmptyInListsPlugin({
+  strategy: replaceWithNoncontingentExpression,
+});
+
 export interface SqlDialect {
   readonly name: "sqlite" | "postgres";
   /** 64 bits, signed. */

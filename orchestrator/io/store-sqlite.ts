@@ -2,7 +2,7 @@
 import Sqlite from "better-sqlite3";
 import { Kysely, SqliteDialect } from "kysely";
 import type { Network } from "../../policies/bitcoin/network.ts";
-import { SQLITE } from "./dialect.ts";
+import { EMPTY_LISTS, SQLITE } from "./dialect.ts";
 import { migrations } from "./migrations.ts";
 import type { Schema } from "./schema.ts";
 import { StoreError } from "./store-error.ts";
@@ -31,7 +31,10 @@ export function openSqlite(options: SqliteOptions): Kysely<Schema> {
 
 /** For a database that is open already, and whose integers are bigint. */
 export function exactKysely(sqlite: Sqlite.Database): Kysely<Schema> {
-  return new Kysely<Schema>({ dialect: new SqliteDialect({ database: exact(sqlite) }) });
+  return new Kysely<Schema>({
+    dialect: new SqliteDialect({ database: exact(sqlite) }),
+    plugins: [EMPTY_LISTS],
+  });
 }
 
 function prepare(sqlite: Sqlite.Database, { path, network }: SqliteOptions): void {

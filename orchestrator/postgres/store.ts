@@ -5,7 +5,7 @@
 import { Kysely, PostgresDialect, type PostgresPool, sql } from "kysely";
 import pg from "pg";
 import type { Network } from "../../policies/bitcoin/network.ts";
-import { POSTGRES } from "../io/dialect.ts";
+import { EMPTY_LISTS, POSTGRES } from "../io/dialect.ts";
 import { migrations } from "../io/migrations.ts";
 import type { Schema } from "../io/schema.ts";
 import type { Db, Store } from "../io/store.ts";
@@ -42,6 +42,7 @@ export async function openPostgresStore({ url, network, log }: PostgresOptions):
   const { place } = address;
   const db = new Kysely<Schema>({
     dialect: new PostgresDialect({ pool: poolOf(url, place) }),
+    plugins: [EMPTY_LISTS],
   });
   try {
     await describe(db, { place, log });

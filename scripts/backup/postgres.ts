@@ -94,6 +94,7 @@ export async function verifyPostgres(copy: string): Promise<BackupContents> {
 
 /** The text of COPY: a head, a line a row, and a line of a backslash and a dot. */
 async function load(sqlite: Sqlite.Database, lines: AsyncIterable<string>, copy: string) {
+  dropTriggers(sqlite);
   let add: ((line: string) => void) | null = null;
   for await (const line of lines) {
     if (add !== null) {
@@ -111,6 +112,12 @@ async function load(sqlite: Sqlite.Database, lines: AsyncIterable<string>, copy:
     );
   }
   if (add !== null) throw new InputError("backup", `${copy} ends in the middle of a table`);
+}
+
+/** What they would do to rows, such as adding up balances, the dump's rows have behind them. */
+function dropTriggers(sqlite: Sqlite.Database): void {
+  const names = sqlite.prepare("select name from sqlite_schema where type = 'trigger'").pluck();
+  for (const name of names.all()) sqlite.exec(`drop trigger "${name}"`);
 }
 
 /** A migration may have put rows there that the dump has too: the dump's are meant. */

@@ -51,6 +51,19 @@ function startWriter(place: string, times: number) {
 export function describeStoreContract({ ground }: StoreGround): void {
   const open = async () => (await ground()).open();
 
+  it("finds nothing in an empty list, and everything outside of it", async () => {
+    const store = await open();
+    await store.db
+      .insertInto("balances")
+      .values({ account: "a", currency: "sat", amount: 1n })
+      .execute();
+    const among = (how: "in" | "not in") =>
+      store.db.selectFrom("balances").select("account").where("account", how, []).execute();
+    expect(await among("in")).toEqual([]);
+    expect(await among("not in")).toEqual([{ account: "a" }]);
+    await store.close();
+  });
+
   describe("integers", () => {
     it("come back as they went in, beyond what a double holds", async () => {
       const store = await open();
