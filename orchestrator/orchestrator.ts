@@ -1,5 +1,6 @@
 /** Puts the orchestrator together: store, node, signer, roles and API. `main.ts` runs it. */
 
+import { randomInt } from "node:crypto";
 import { openBitcoind } from "../signer/node/bitcoind.ts";
 import type { Hears, Registers, Signer } from "../signer/signer.ts";
 import { openAccounts } from "./accounts/accounts.ts";
@@ -21,6 +22,9 @@ import { confirmRole } from "./spend/confirm.ts";
 import { depositsRole } from "./spend/deposits.ts";
 import { reserveRole } from "./spend/reserve.ts";
 import { signRole } from "./spend/sign.ts";
+import { type WebhookParts, webhooksRole } from "./webhooks/deliver.ts";
+import { openSender } from "./webhooks/send.ts";
+import type { Allowances } from "./webhooks/target.ts";
 
 export interface OrchestratorOptions {
   readonly config: OrchestratorConfig;
@@ -46,6 +50,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const scripts = openScripts();
   const combiner = openCombiner();
   const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations };
+  const webhooks = webhooksOf(config, shared);
   const roles: Readonly<Record<RoleName, Role>> = {
     deposits: depositsRole({ ...shared, startHeight: config.scan_from }),
     reserve: reserveRole({ ...shared, inputsMax: config.inputs_max }),
@@ -54,6 +59,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     confirm: confirmRole(shared),
     ceremonies: ceremoniesRole(shared),
     notices: noticesRole(shared, signer),
+    webhooks,
   };
   const running = runRoles(
     config.roles.map((name) => roles[name]),
@@ -61,6 +67,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   );
   const closeRest = async () => {
     await running.stop();
+    await webhooks.rest();
     await combiner.close();
     closeChain();
     await store.close();
@@ -87,6 +94,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     port: config.port,
     describeSigner: options.describeSigner,
     running,
+    allowed: allowancesOf(config),
   };
   try {
     const api = await serveApi(parts);
@@ -113,4 +121,22 @@ function chainOf({ node, network }: OrchestratorConfig): {
   const { url, cookie } = node;
   const rpc = openBitcoind({ url, ...(cookie !== undefined && { cookieFile: cookie }) });
   return { chain: openChain(rpc), close: rpc.close };
+}
+
+function webhooksOf(
+  config: OrchestratorConfig,
+  shared: Pick<WebhookParts, "store" | "clock" | "log">,
+) {
+  const { attempts_max: attemptsMax, hours, per_minute: perMinute } = config.webhooks;
+  return webhooksRole({
+    ...shared,
+    perMinute,
+    sender: openSender({ allowed: allowancesOf(config), clock: shared.clock }),
+    patience: { attemptsMax, totalMs: BigInt(hours) * 3_600_000n },
+    draw: (most) => randomInt(most + 1),
+  });
+}
+
+function allowancesOf({ webhooks }: OrchestratorConfig): Allowances {
+  return { allowPrivate: webhooks.allow_private, hosts: webhooks.hosts, ports: webhooks.ports };
 }

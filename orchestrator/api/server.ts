@@ -14,6 +14,8 @@ import { expressPath, type Route } from "../doors/route.ts";
 import { tokenRoutes } from "../doors/token-routes.ts";
 import { type ServiceParts, serviceRoutes } from "../pulser/service-routes.ts";
 import { type UserApiParts, userRoutes } from "../pulser/user-routes.ts";
+import type { EndpointParts } from "../webhooks/endpoints.ts";
+import { webhookRoutes } from "../webhooks/routes.ts";
 import { type AccountApiParts, accountRoutes } from "./accounts.ts";
 import { BODY_BYTES_MAX } from "./body.ts";
 import { type CeremonyApiParts, ceremonyRoutes } from "./ceremonies.ts";
@@ -34,7 +36,8 @@ export interface ApiParts
     StationApiParts,
     CeremonyApiParts,
     UserApiParts,
-    ServiceParts {
+    ServiceParts,
+    EndpointParts {
   /** The first operator's: at least 32 characters. Whoever knows it may raise spends, and sign none. */
   readonly token: string;
   /** Two operators for what moves money or loosens; off on regtest alone where left out. */
@@ -88,6 +91,7 @@ export function routesOf(parts: ApiParts): readonly Route[] {
     ...proposalRoutes(parts, () => routes),
     ...userRoutes(parts),
     ...serviceRoutes(parts),
+    ...webhookRoutes(parts),
     documentRoute(() => routes),
   ];
   return routes;

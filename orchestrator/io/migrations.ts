@@ -312,6 +312,39 @@ create index intents_created on intents (created_at, id);
 create index intents_account on intents (account, created_at, id);
 `;
 
+/** Who is told of events, and how far each has been told. */
+const WEBHOOKS: Migration = (sql) => `
+create table webhook_endpoints (
+  id text primary key,
+  url text not null unique,
+  secret text not null,
+  kinds text,
+  accounts text,
+  disabled ${sql.integer} not null check (disabled in (0, 1)),
+  cursor ${sql.integer} not null,
+  failures ${sql.integer} not null,
+  resting_until ${sql.integer} not null,
+  created_at ${sql.integer} not null
+)${sql.table};
+
+create table webhook_deliveries (
+  endpoint text not null references webhook_endpoints (id),
+  event ${sql.integer} not null references events (sequence),
+  lane text not null,
+  state text not null check (state in ('waiting', 'delivered', 'dead', 'dropped')),
+  series ${sql.integer} not null,
+  attempts ${sql.integer} not null,
+  began_at ${sql.integer},
+  retry_at ${sql.integer} not null,
+  ended_at ${sql.integer},
+  status ${sql.integer},
+  reason text not null,
+  primary key (endpoint, event)
+)${sql.table};
+create index webhook_deliveries_state on webhook_deliveries (endpoint, state, event);
+create index webhook_deliveries_lane on webhook_deliveries (endpoint, lane, state, event);
+`;
+
 /** In order; never edited once released, only added to. */
 export const migrations: readonly Migration[] = [
   FIRST,
@@ -321,4 +354,5 @@ export const migrations: readonly Migration[] = [
   LSP_SIGNED,
   EVENTS,
   DOORS,
+  WEBHOOKS,
 ];

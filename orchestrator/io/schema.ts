@@ -27,6 +27,8 @@ export interface Schema {
   readonly ceremony_events: CeremonyEventTable;
   readonly notices: NoticeTable;
   readonly events: EventTable;
+  readonly webhook_endpoints: WebhookEndpointTable;
+  readonly webhook_deliveries: WebhookDeliveryTable;
   readonly tokens: TokenTable;
   readonly proposals: ProposalTable;
   readonly answers: AnswerTable;
@@ -354,4 +356,45 @@ export interface ServiceAddressTable {
   readonly account: string;
   readonly address: string;
   readonly created_at: bigint;
+}
+
+/** Who is told of events. Written by webhooks/endpoints.ts. */
+export interface WebhookEndpointTable {
+  /** Hash of its URL. */
+  readonly id: string;
+  readonly url: string;
+  /** What its signatures are made with: in no answer and no log but the one answer that made it. */
+  readonly secret: string;
+  /** JSON arrays; null: all. */
+  readonly kinds: string | null;
+  readonly accounts: string | null;
+  readonly disabled: bigint;
+  /** The last event that was queued for it, or that it does not want. */
+  readonly cursor: bigint;
+  /** Attempts that failed in a row. */
+  readonly failures: bigint;
+  /** Nothing is sent before. */
+  readonly resting_until: bigint;
+  readonly created_at: bigint;
+}
+
+/** What each endpoint is told, and how that went. Written by webhooks/queue.ts. */
+export interface WebhookDeliveryTable {
+  readonly endpoint: string;
+  readonly event: bigint;
+  /** The event's account; empty for those of none. What is of one lane goes out in its order. */
+  readonly lane: string;
+  readonly state: "waiting" | "delivered" | "dead" | "dropped";
+  /** How often it was taken up anew by a person. */
+  readonly series: bigint;
+  /** Attempts of this series, begun before they are made. */
+  readonly attempts: bigint;
+  /** When the first of them began. */
+  readonly began_at: bigint | null;
+  readonly retry_at: bigint;
+  readonly ended_at: bigint | null;
+  /** Of the last answer. */
+  readonly status: bigint | null;
+  /** Why the last attempt failed; empty. */
+  readonly reason: string;
 }

@@ -17,6 +17,8 @@ import { raise } from "../../orchestrator/spend/raise.ts";
 import { reserveRole } from "../../orchestrator/spend/reserve.ts";
 import { acceptUserPsbt, signRole } from "../../orchestrator/spend/sign.ts";
 import type { PaymentPurpose } from "../../orchestrator/spend/signers.ts";
+import { webhooksRole } from "../../orchestrator/webhooks/deliver.ts";
+import { openSender } from "../../orchestrator/webhooks/send.ts";
 import { readPsbt, writePsbtText } from "../../policies/bitcoin/psbt.ts";
 import { msatsPerVbyte } from "../../policies/money.ts";
 import { readVault } from "../../policies/vault.ts";
@@ -56,6 +58,13 @@ export function openWorld(chain: Chain): World {
     confirm: confirmRole(parts),
     ceremonies: ceremoniesRole(parts),
     notices: noticesRole(parts, lsp),
+    webhooks: webhooksRole({
+      ...parts,
+      sender: openSender(parts),
+      patience: { attemptsMax: 3, totalMs: 60_000n },
+      perMinute: 60,
+      draw: () => 0,
+    }),
   };
   return {
     store,
@@ -84,6 +93,7 @@ function partsOf(store: Store, chain: Chain, signer: SoftwareLsp, clock: () => b
     network: "regtest" as const,
     confirmations: CONFIRMATIONS,
     inputsMax: 20,
+    allowed: { allowPrivate: true, hosts: [], ports: [] },
   };
 }
 
