@@ -1,10 +1,19 @@
 /** Asking the orchestrator's API from the command line: a token from a file, faults in words. */
+import type { Command } from "commander";
 import { InputError, readTextFile } from "./input.ts";
 
 export interface ApiOptions {
   readonly api: string;
   /** A file. */
   readonly token: string;
+}
+
+/** The options of a verb that asks. */
+export function asking(command: Command): Command {
+  return command
+    .requiredOption("--api <url>", "the orchestrator's API")
+    .requiredOption("--token <file>", "file with the operator's token")
+    .option("--json", "machine-readable output");
 }
 
 /** GET, or POST where there is a body, unless a method is named. */

@@ -7,9 +7,11 @@ import { addExplain } from "./explain.ts";
 import { addHsm } from "./hsm.ts";
 import { addJournal } from "./journal.ts";
 import { addPolicy } from "./policy.ts";
+import { addProposal } from "./proposal.ts";
 import { addRules } from "./rules.ts";
 import { addStation } from "./station.ts";
 import { addStations } from "./stations.ts";
+import { addToken } from "./token.ts";
 import { addVault } from "./vault.ts";
 
 const program = new Command("ballast")
@@ -26,9 +28,11 @@ addExplain(program);
 addHsm(program);
 addJournal(program);
 addPolicy(program);
+addProposal(program);
 addRules(program);
 addStation(program);
 addStations(program);
+addToken(program);
 addVault(program);
 
 await program.parseAsync();

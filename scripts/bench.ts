@@ -5,6 +5,7 @@
  */
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { apiBench } from "./bench/api.ts";
 import { applianceBench } from "./bench/appliance.ts";
 import { lawBench } from "./bench/law.ts";
 import { ledgerBench } from "./bench/ledger.ts";
@@ -13,7 +14,14 @@ import { scanBench } from "./bench/scan.ts";
 import { signBench } from "./bench/sign.ts";
 import { RegtestError } from "./regtest.ts";
 
-const BENCHES: readonly Bench[] = [signBench, lawBench, applianceBench, ledgerBench, scanBench];
+const BENCHES: readonly Bench[] = [
+  signBench,
+  lawBench,
+  applianceBench,
+  ledgerBench,
+  scanBench,
+  apiBench,
+];
 
 /** More rounds than this need more blocks and coins than regtest's subsidy pays for. */
 const ROUNDS_MAX = 200;

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { PARTS } from "../policies/ceremony.ts";
-import { type ApiOptions, openAsk } from "./ask.ts";
+import { type ApiOptions, asking, openAsk } from "./ask.ts";
 import { withInput } from "./input.ts";
 
 interface Options extends ApiOptions {
@@ -57,13 +57,6 @@ export function addStations(program: Command): void {
     .action((id: string, options: Options) =>
       withInput(options.json === true, () => disable(id, options)),
     );
-}
-
-function asking(command: Command): Command {
-  return command
-    .requiredOption("--api <url>", "the orchestrator's API")
-    .requiredOption("--token <file>", "file with the operator's token")
-    .option("--json", "machine-readable output");
 }
 
 async function add(name: string, options: AddOptions): Promise<number> {

@@ -62,7 +62,8 @@ export function publicRoutes(parts: StatusParts): readonly Route[] {
       handle: (request, response) => page(parts, request, response),
     },
     {
-      ...{ method: "get", path: "/v1/status", opens: ["operator", "auditor", "machine"] },
+      ...{ method: "get", path: "/v1/status", aliases: ["/status"] },
+      ...{ opens: ["operator", "auditor", "machine"] },
       answer: statusAnswer,
       says: "Node, signer, accounts, intents, book and cover.",
       async handle(_request, response) {

@@ -1,7 +1,7 @@
 /** A ceremony on a chain in memory: a funded account, a recovery that its user has signed, and stations. */
 import { base64 } from "@scure/base";
 import * as ecc from "tiny-secp256k1";
-import { type Api, serveApi } from "../../orchestrator/api/server.ts";
+import { type Api, type ApiParts, serveApi } from "../../orchestrator/api/server.ts";
 import { answerDeclined, answerSigned } from "../../orchestrator/ceremony/answers.ts";
 import { findCeremony, type LoadedCeremony } from "../../orchestrator/ceremony/ceremonies.ts";
 import type { AnswerOutcome, SignedLine } from "../../orchestrator/ceremony/heard.ts";
@@ -64,8 +64,12 @@ export async function openStage(deposits = 1): Promise<Stage> {
 export const OPERATOR_TOKEN = "an-operators-token-that-is-long-enough";
 
 /** The API over HTTP; roles are stepped by hand. */
-export function serveStage({ parts, accounts }: Stage): Promise<Api> {
-  return serveApi({
+export function serveStage(stage: Stage, terms: Partial<ApiParts> = {}): Promise<Api> {
+  return serveApi({ ...apiPartsOf(stage), ...terms });
+}
+
+export function apiPartsOf({ parts, accounts }: Pick<Stage, "parts" | "accounts">): ApiParts {
+  return {
     ...parts,
     accounts,
     ceremonies: { hours: 24, remindersBps: [5_000] },
@@ -76,7 +80,7 @@ export function serveStage({ parts, accounts }: Stage): Promise<Api> {
       throw new Error("nobody asks");
     },
     running: { wake: () => undefined, faults: () => new Map(), stop: async () => undefined },
-  });
+  };
 }
 
 /** A station with its key. */
