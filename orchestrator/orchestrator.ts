@@ -10,6 +10,7 @@ import type { SignerCard } from "./api/status.ts";
 import { noticesRole } from "./ceremony/notices.ts";
 import { ceremoniesRole } from "./ceremony/watch.ts";
 import type { OrchestratorConfig, RoleName } from "./config.ts";
+import { openMetrics } from "./health/metrics.ts";
 import { type Chain, openChain } from "./io/chain.ts";
 import type { Clock } from "./io/clock.ts";
 import { openEsplora } from "./io/esplora.ts";
@@ -45,14 +46,19 @@ export interface Orchestrator {
 export async function openOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
   const { config, signer, clock, log } = options;
   const { network, confirmations } = config;
-  const store = openStore({ path: config.store, network });
+  const metrics = openMetrics();
+  const store = metrics.store(openStore({ path: config.store, network }));
   const { chain, close: closeChain } = chainOf(config);
   const scripts = openScripts();
   const combiner = openCombiner();
   const shared = { store, chain, scripts, signer, combiner, clock, log, confirmations };
-  const webhooks = webhooksOf(config, shared);
+  const webhooks = webhooksOf(config, { ...shared, attempted: metrics.webhook });
   const roles: Readonly<Record<RoleName, Role>> = {
-    deposits: depositsRole({ ...shared, startHeight: config.scan_from }),
+    deposits: depositsRole({
+      ...shared,
+      startHeight: config.scan_from,
+      reorganised: metrics.reorganised,
+    }),
     reserve: reserveRole({ ...shared, inputsMax: config.inputs_max }),
     sign: signRole(shared),
     broadcast: broadcastRole(shared),
@@ -62,7 +68,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     webhooks,
   };
   const running = runRoles(
-    config.roles.map((name) => roles[name]),
+    config.roles.map((name) => metrics.role(roles[name])),
     { log, paceMs: config.pace_ms },
   );
   const closeRest = async () => {
@@ -70,6 +76,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     await webhooks.rest();
     await combiner.close();
     closeChain();
+    metrics.close();
     await store.close();
   };
   const parts: ApiParts = {
@@ -95,6 +102,8 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     describeSigner: options.describeSigner,
     running,
     allowed: allowancesOf(config),
+    metrics,
+    metricsOpen: config.metrics.open,
   };
   try {
     const api = await serveApi(parts);
@@ -125,7 +134,7 @@ function chainOf({ node, network }: OrchestratorConfig): {
 
 function webhooksOf(
   config: OrchestratorConfig,
-  shared: Pick<WebhookParts, "store" | "clock" | "log">,
+  shared: Pick<WebhookParts, "store" | "clock" | "log" | "attempted">,
 ) {
   const { attempts_max: attemptsMax, hours, per_minute: perMinute } = config.webhooks;
   return webhooksRole({

@@ -28,6 +28,8 @@ export interface DepositParts {
   readonly confirmations: number;
   /** First block that is looked at; the tip at the first start by default. */
   readonly startHeight?: number | undefined;
+  /** So many blocks left the chain, for whoever counts. */
+  readonly reorganised?: ((depth: number) => void) | undefined;
 }
 
 export class ReorgError extends Error {
@@ -42,7 +44,9 @@ export function depositsRole(parts: DepositParts): Role {
     const last = await lastScanned(store.db);
     if (last === null) return start(parts);
     if ((await chain.hashAt(last.height)) !== last.hash) {
-      await rollBack(parts, await forkBelow(parts, last.height));
+      const fork = await forkBelow(parts, last.height);
+      await rollBack(parts, fork);
+      parts.reorganised?.(last.height - fork);
       return "more";
     }
     const hash = await chain.hashAt(last.height + 1);

@@ -4,7 +4,7 @@ import { hex, taggedHash } from "../../policies/bitcoin/hash.ts";
 import type { AccountEvent, EventKind } from "../accounts/events.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Db, Row, Store } from "../io/store.ts";
-import { type Allowances, objectionsTo } from "./target.ts";
+import { type Allowances, objectionsTo, STRICT } from "./target.ts";
 
 /** Without the secret: what is handed around cannot be logged by mistake. */
 export interface Endpoint {
@@ -31,7 +31,7 @@ export interface EndpointWish {
 export interface EndpointParts {
   readonly store: Store;
   readonly clock: Clock;
-  readonly allowed: Allowances;
+  readonly allowed?: Allowances | undefined;
 }
 
 export type EndpointOutcome =
@@ -58,7 +58,7 @@ const TAKEN_BACK: readonly (readonly [EventKind, EventKind])[] = [
 
 /** Adds an endpoint; the same words again get the same one, and no secret. */
 export async function addEndpoint(
-  { store, clock, allowed }: EndpointParts,
+  { store, clock, allowed = STRICT }: EndpointParts,
   wish: EndpointWish,
 ): Promise<EndpointOutcome> {
   const reasons = [

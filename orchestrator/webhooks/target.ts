@@ -16,6 +16,8 @@ export interface Allowances {
 
 /** Those of HTTPS: a webhook is no way to speak to other services. */
 export const USUAL_PORTS: readonly number[] = [443, 8443];
+/** Where nothing else is configured. */
+export const STRICT: Allowances = { allowPrivate: false, hosts: [], ports: USUAL_PORTS };
 export const URL_CHARACTERS_MAX = 500;
 
 /** What speaks against a URL; empty: nothing does. */
