@@ -22,6 +22,8 @@ export interface Route {
   readonly query?: z.ZodType;
   /** Null: no JSON. */
   readonly answer: z.ZodType | null;
+  /** What it is then; a page where left out. */
+  readonly media?: string;
   /** Beside 200, with the same schema. */
   readonly also?: readonly number[];
   readonly handle: (request: Request, response: Response) => Promise<unknown> | unknown;

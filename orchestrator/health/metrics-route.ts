@@ -10,12 +10,14 @@ export interface MetricsParts extends Omit<ReadingParts, "health"> {
   readonly metricsOpen?: boolean | undefined;
 }
 
+const MEDIA = "application/openmetrics-text";
+
 export function metricsRoutes(parts: MetricsParts, health: Health): readonly Route[] {
   const { metrics, metricsOpen = false } = parts;
   if (metrics === undefined) return [];
   return [
     {
-      ...{ method: "get", path: "/metrics", answer: null },
+      ...{ method: "get", path: "/metrics", answer: null, media: MEDIA },
       opens: metricsOpen ? "anybody" : ["operator", "auditor", "machine"],
       says: "What is counted, in OpenMetrics' text.",
       async handle(_request, response) {

@@ -48,7 +48,7 @@ export type EndpointOutcome =
     };
 
 /** Each is looked at in every step. */
-export const ENDPOINTS_MAX = 100;
+const ENDPOINTS_MAX = 100;
 
 /** Whoever hears of the one must hear that it is true no more. */
 const TAKEN_BACK: readonly (readonly [EventKind, EventKind])[] = [
@@ -190,7 +190,7 @@ export async function secretOf(db: Db, id: string): Promise<string> {
   return secret;
 }
 
-export async function newestEvent(db: Db): Promise<bigint> {
+async function newestEvent(db: Db): Promise<bigint> {
   const row = await db
     .selectFrom("events")
     .select("sequence")

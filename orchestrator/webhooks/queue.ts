@@ -13,7 +13,7 @@ export type Delivery = Row<"webhook_deliveries">;
 /** Events looked at in one step for one endpoint. */
 const EVENTS_MAX = 200;
 /** Dead letters that are taken up anew by one request. */
-export const REPLAY_MAX = 1_000;
+const REPLAY_MAX = 1_000;
 
 /** Takes what has happened since into the queue. False: nothing has. */
 export async function takeIn(store: Store, endpoint: Endpoint, now: bigint): Promise<boolean> {
@@ -161,16 +161,6 @@ export function deliveriesOf(
     .orderBy("event", order)
     .limit(limit)
     .execute();
-}
-
-export async function findDelivery(db: Db, { endpoint, event }: Letter): Promise<Delivery | null> {
-  const row = await db
-    .selectFrom("webhook_deliveries")
-    .selectAll()
-    .where("endpoint", "=", endpoint)
-    .where("event", "=", event)
-    .executeTakeFirst();
-  return row ?? null;
 }
 
 /** What was delivered is forgotten after this time; dead letters never are. */

@@ -4,7 +4,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { eventId } from "../../orchestrator/webhooks/body.ts";
 import { webhooksRole } from "../../orchestrator/webhooks/deliver.ts";
 import { listEndpoints, renewSecret, setDisabled } from "../../orchestrator/webhooks/endpoints.ts";
-import { deliveriesOf, drop, replay, replayAll } from "../../orchestrator/webhooks/queue.ts";
+import {
+  deliveriesOf,
+  drop,
+  forget,
+  replay,
+  replayAll,
+} from "../../orchestrator/webhooks/queue.ts";
 import { openSender } from "../../orchestrator/webhooks/send.ts";
 import { bodySignature } from "../../orchestrator/webhooks/signature.ts";
 import { type Heard, type Manner, openReceiver, type Receiver } from "../support/receiver.ts";
@@ -312,6 +318,29 @@ describe("a webhook", () => {
     const [hanging] = await listEndpoints(post.store.db);
     expect(hanging?.failures).toBe(0n);
     await well.close();
+  });
+
+  it("that was delivered is forgotten after thirty days, and a dead letter never", async () => {
+    const { id } = await post.add(receiver.url);
+    receiver.behave(({ body }) => (body.includes('"ann"') ? 400 : 200));
+    await post.happen("a");
+    await post.happen("b", { account: "ben" });
+    await settle(post);
+    const { db } = post.store;
+    const days = 30n * 86_400_000n;
+    await forget(db, START + days);
+    expect(await states(id)).toHaveLength(2);
+    await forget(db, START + days + 1n);
+    expect(await states(id)).toMatchObject([{ state: "dead" }]);
+    // It was told of once, and is not told of again.
+    await settle(post);
+    expect(receiver.heard).toHaveLength(2);
+  });
+
+  it("goes to a hundred endpoints and no more", async () => {
+    for (let n = 0; n < 100; n += 1) await post.add(`${receiver.url}${n}`);
+    await expect(post.add(`${receiver.url}100`)).rejects.toThrow("100 endpoints");
+    expect((await post.add(`${receiver.url}99`)).secret).toBe("");
   });
 
   it("leaves with a URL and an address that are open now, whatever they were before", async () => {
