@@ -51,6 +51,8 @@ export function openMetrics(): Metrics {
   function set({ name, help, values }: Reading): void {
     const labelNames = Object.keys(values[0]?.labels ?? {});
     registry.removeSingleMetric(name);
+    // Without this it would stand there as 0, which nobody has read.
+    if (values.length === 0) return;
     const gauge = new Gauge({ registers: [registry], name, help, labelNames });
     for (const { labels, value } of values) gauge.set({ ...labels }, value);
   }

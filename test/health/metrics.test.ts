@@ -65,6 +65,17 @@ describe("metrics", () => {
     expect((await scrape()).length).toBe(families.length);
   });
 
+  it("say nothing of a node that does not answer, rather than 0", async () => {
+    const tip = () => Promise.reject(new Error("gone"));
+    const alone = await serve({ chain: { ...stage.chain, tip }, metricsOpen: true });
+    const families = parseOpenMetrics(await (await fetch(`${alone.url}/metrics`)).text());
+    expect(valueOf(families, "ballast_component", { component: "node" })).toBe(0);
+    expect(valueOf(families, "ballast_chain_height")).toBeUndefined();
+    expect(valueOf(families, "ballast_chain_lag_blocks")).toBeUndefined();
+    expect(valueOf(families, "ballast_scanned_height")).toBeGreaterThan(0);
+    await alone.close();
+  });
+
   it("count requests by declared route: no id, whatever is asked", async () => {
     const { account } = stage.ann;
     await ask(`/v1/accounts/${account}`);
