@@ -8,6 +8,7 @@ import { PSBT_INPUTS_MAX } from "../policies/bitcoin/psbt.ts";
 import { type MsatsPerVbyte, msatsPerVbyte, sats } from "../policies/money.ts";
 import { readStorePlace, type StorePlace } from "./io/store-place.ts";
 import { priceConfigSchema } from "./prices/config.ts";
+import { USUAL_PORTS } from "./webhooks/target.ts";
 
 export const ROLE_NAMES = [
   "deposits",
@@ -20,6 +21,7 @@ export const ROLE_NAMES = [
   "ceremonies",
   "notices",
   "prices",
+  "webhooks",
 ] as const;
 export type RoleName = (typeof ROLE_NAMES)[number];
 
@@ -120,6 +122,30 @@ const schema = z.strictObject({
     .optional(),
   /** A second operator for what moves money or loosens something; false on regtest by default. */
   dual_control: z.boolean().optional(),
+  /** Where webhooks may go, and how long they are tried. */
+  webhooks: z
+    .strictObject({
+      /** Plain HTTP, every port, private and loopback addresses. */
+      allow_private: z.boolean().default(false),
+      /** The same for these hosts alone, as they stand in URLs. */
+      hosts: z.array(z.string().min(1).max(253)).max(100).default([]),
+      ports: z
+        .array(z.int().min(1).max(65_535))
+        .max(100)
+        .default([...USUAL_PORTS]),
+      /** For one endpoint. */
+      per_minute: z.int().min(1).max(100_000).default(60),
+      attempts_max: z.int().min(1).max(1_000).default(36),
+      /** From the first attempt to the last. */
+      hours: z.int().min(1).max(720).default(24),
+    })
+    .prefault({}),
+  metrics: z
+    .strictObject({
+      /** GET /metrics without a token, for whoever is on this machine. */
+      open: z.boolean().default(false),
+    })
+    .prefault({}),
   roles: z
     .union([z.literal("all"), z.array(z.enum(ROLE_NAMES)).min(1)])
     .default("all")

@@ -38,8 +38,8 @@ async function main(): Promise<void> {
     return;
   }
   const config = readConfig(values.config);
-  const log = openLog(config.log_level);
   const token = readSecretFile(config.token);
+  const log = openLog({ level: config.log_level, secrets: [token] });
   const { url, tls } = config.signer;
   const signer = await reachSigner({ url, tls: readTls(tls) }, log);
   if (signer.role !== "lsp") {

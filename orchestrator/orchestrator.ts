@@ -1,5 +1,5 @@
 /** Puts the orchestrator together: store, node, signer, roles and API. `main.ts` runs it. */
-import { randomUUID } from "node:crypto";
+import { randomInt, randomUUID } from "node:crypto";
 import { openBitcoind } from "../signer/node/bitcoind.ts";
 import type { Hears, Registers, Signer } from "../signer/signer.ts";
 import { openAccounts } from "./accounts/accounts.ts";
@@ -10,6 +10,7 @@ import type { SignerCard } from "./api/status.ts";
 import { noticesRole } from "./ceremony/notices.ts";
 import { ceremoniesRole } from "./ceremony/watch.ts";
 import { type OrchestratorConfig, type RoleName, storeOf } from "./config.ts";
+import { openMetrics } from "./health/metrics.ts";
 import { type Chain, openChain } from "./io/chain.ts";
 import { pollHints } from "./io/chain-follow.ts";
 import type { Clock } from "./io/clock.ts";
@@ -27,6 +28,9 @@ import { depositsRole } from "./spend/deposits.ts";
 import { mempoolRole } from "./spend/mempool.ts";
 import { reserveRole } from "./spend/reserve.ts";
 import { signRole } from "./spend/sign.ts";
+import { type WebhookParts, webhooksRole } from "./webhooks/deliver.ts";
+import { openSender } from "./webhooks/send.ts";
+import type { Allowances } from "./webhooks/target.ts";
 
 export interface OrchestratorOptions {
   readonly config: OrchestratorConfig;
@@ -53,7 +57,8 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const { external: confirmations, own: ownConfirmations } = config.confirmations;
   const { place, by } = storeOf(config, process.env);
   log.info({ by }, "where the store is");
-  const store = await openStoreAt(place, { network, log });
+  const metrics = openMetrics();
+  const store = metrics.store(await openStoreAt(place, { network, log }));
   const { chain, close: closeChain } = chainOf(config);
   const scripts = openScripts();
   const combiner = openCombiner();
@@ -64,8 +69,12 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     prices: feed ?? undefined,
   };
   const watching = { ...shared, depositMinSats: config.deposit_min_sats };
+  const webhooks = webhooksOf(config, { ...shared, attempted: metrics.webhook });
   const roles: Readonly<Record<RoleName, Role>> = {
-    deposits: depositsRole({ ...watching, ownConfirmations, startHeight: config.scan_from }),
+    deposits: depositsRole({
+      ...{ ...watching, ownConfirmations, startHeight: config.scan_from },
+      reorganised: metrics.reorganised,
+    }),
     mempool: mempoolRole(watching),
     stabilise: stabiliseRole(shared),
     reserve: reserveRole({ ...shared, inputsMax: config.inputs_max }),
@@ -75,6 +84,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     ceremonies: ceremoniesRole(shared),
     notices: noticesRole(shared, signer),
     prices: pricesRole(shared, { feed, everyMs: config.prices?.every_ms ?? 0 }),
+    webhooks,
   };
   // Several orchestrators may share one Postgres; a file has one by its nature.
   const holder = randomUUID();
@@ -85,7 +95,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
         )
       : config.roles.map((name) => ({ role: roles[name], close: async () => undefined }));
   const running = runRoles(
-    leases.map(({ role }) => role),
+    leases.map(({ role }) => metrics.role(role)),
     { log, paceMs: config.pace_ms },
   );
   // Somebody else's server is asked no more often than its roles are to.
@@ -96,8 +106,10 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     await running.stop();
     // What cannot be given away ends by itself.
     await Promise.allSettled(leases.map(({ close }) => close()));
+    await webhooks.rest();
     await combiner.close();
     closeChain();
+    metrics.close();
     await store.close();
   };
   const parts: ApiParts = {
@@ -121,6 +133,9 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     port: config.port,
     describeSigner: options.describeSigner,
     running,
+    allowed: allowancesOf(config),
+    metrics,
+    metricsOpen: config.metrics.open,
   };
   try {
     const api = await serveApi(parts);
@@ -147,4 +162,22 @@ function chainOf({ node, network }: OrchestratorConfig): {
   const { url, cookie } = node;
   const rpc = openBitcoind({ url, ...(cookie !== undefined && { cookieFile: cookie }) });
   return { chain: openChain(rpc), close: rpc.close };
+}
+
+function webhooksOf(
+  config: OrchestratorConfig,
+  shared: Pick<WebhookParts, "store" | "clock" | "log" | "attempted">,
+) {
+  const { attempts_max: attemptsMax, hours, per_minute: perMinute } = config.webhooks;
+  return webhooksRole({
+    ...shared,
+    perMinute,
+    sender: openSender({ allowed: allowancesOf(config), clock: shared.clock }),
+    patience: { attemptsMax, totalMs: BigInt(hours) * 3_600_000n },
+    draw: (most) => randomInt(most + 1),
+  });
+}
+
+function allowancesOf({ webhooks }: OrchestratorConfig): Allowances {
+  return { allowPrivate: webhooks.allow_private, hosts: webhooks.hosts, ports: webhooks.ports };
 }

@@ -13,15 +13,17 @@ import type { Db, Row } from "../io/store.ts";
  * - `deposit_flagged`: paid to a used address, too small, or an output nobody expected
  * - `account_frozen`, `account_thawed`: a deep reorganisation; nothing is spent meanwhile
  */
-export type EventKind =
-  | "deposit_mempool"
-  | "deposit"
-  | "deposit_reversed"
-  | "deposit_flagged"
-  | "account_frozen"
-  | "account_thawed"
-  | "withdrawal"
-  | "withdrawal_reversed";
+export const EVENT_KINDS = [
+  "deposit_mempool",
+  "deposit",
+  "deposit_reversed",
+  "deposit_flagged",
+  "account_frozen",
+  "account_thawed",
+  "withdrawal",
+  "withdrawal_reversed",
+] as const;
+export type EventKind = (typeof EVENT_KINDS)[number];
 
 export type EventData = Readonly<Record<string, string | boolean | null>>;
 

@@ -1,9 +1,9 @@
 /** A spend as the API shows it: whole, and as a line of a list. */
 import { z } from "zod";
 import { PURPOSES } from "../../policies/intent.ts";
-import { INTENT_STATES } from "../io/schema.ts";
 import type { Db } from "../io/store.ts";
 import { historyOfIntent, type IntentRow, objectionsOf } from "../spend/intents.ts";
+import { INTENT_STATES } from "../tables/schema.ts";
 
 const sum = z.string().regex(/^[0-9]{1,16}$/);
 

@@ -66,10 +66,10 @@ function operation(route: Route, path: string): Json {
 const PROPOSED = schemaOf(z.strictObject({ proposal: proposalAnswer }), "output");
 const PROBLEM = { $ref: "#/components/schemas/Problem" };
 
-function responsesOf({ answer, also = [], second }: Route): Json {
+function responsesOf({ answer, media = "text/html", also = [], second }: Route): Json {
   const content =
     answer === null
-      ? { "text/html": { schema: { type: "string" } } }
+      ? { [media]: { schema: { type: "string" } } }
       : { "application/json": { schema: schemaOf(answer, "output") } };
   const said = { description: "The answer", content };
   const proposed = { "application/json": { schema: PROPOSED } };

@@ -2,7 +2,8 @@
 import type { Request, Response } from "express";
 import { z } from "zod";
 import type { Route } from "../doors/route.ts";
-import { type StatusParts, statusReport, unreadiness } from "./status.ts";
+import type { Health } from "../health/health.ts";
+import { type StatusParts, statusReport } from "./status.ts";
 import { PAGE_SECURITY_POLICY, statusPage } from "./status-page.ts";
 
 /** The report proves the whole book: one look serves all who ask within this time. */
@@ -39,7 +40,7 @@ const statusAnswer = z.strictObject({
   cover: z.looseObject({ exact: z.boolean() }),
 });
 
-export function publicRoutes(parts: StatusParts): readonly Route[] {
+export function publicRoutes(parts: StatusParts, health: Health): readonly Route[] {
   const report = sharedFor(REPORT_MS, () => statusReport(parts));
   return [
     {
@@ -51,7 +52,7 @@ export function publicRoutes(parts: StatusParts): readonly Route[] {
       ...{ method: "get", path: "/readyz", opens: "anybody", answer: readyAnswer, also: [503] },
       says: "Whether it should get work now, and why not.",
       async handle(_request, response) {
-        const reasons = await unreadiness(parts);
+        const { unready: reasons } = await health.report();
         const ready = reasons.length === 0;
         response.status(ready ? 200 : 503).json({ ready, reasons });
       },

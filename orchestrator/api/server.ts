@@ -12,8 +12,13 @@ import { proposalRoutes } from "../doors/proposal-routes.ts";
 import { logOf, named } from "../doors/request-id.ts";
 import { expressPath, type Route } from "../doors/route.ts";
 import { tokenRoutes } from "../doors/token-routes.ts";
+import { type CheckParts, checksOf } from "../health/checks.ts";
+import { openHealth } from "../health/health.ts";
+import { type MetricsParts, metricsRoutes } from "../health/metrics-route.ts";
 import { type ServiceParts, serviceRoutes } from "../pulser/service-routes.ts";
 import { userRoutes } from "../pulser/user-routes.ts";
+import type { EndpointParts } from "../webhooks/endpoints.ts";
+import { webhookRoutes } from "../webhooks/routes.ts";
 import { type AccountApiParts, accountRoutes } from "./accounts.ts";
 import { BODY_BYTES_MAX } from "./body.ts";
 import { type CeremonyApiParts, ceremonyRoutes } from "./ceremonies.ts";
@@ -35,7 +40,10 @@ export interface ApiParts
     IntentApiParts,
     StationApiParts,
     CeremonyApiParts,
-    ServiceParts {
+    ServiceParts,
+    EndpointParts,
+    CheckParts,
+    MetricsParts {
   /** The first operator's: at least 32 characters. Whoever knows it may raise spends, and sign none. */
   readonly token: string;
   /** Two operators for what moves money or loosens; off on regtest alone where left out. */
@@ -77,8 +85,9 @@ export async function serveApi(parts: ApiParts): Promise<Api> {
 
 /** Every route there is, in the order in which they are looked through. */
 export function routesOf(parts: ApiParts): readonly Route[] {
+  const health = openHealth({ checks: checksOf(parts), clock: parts.clock });
   const routes: readonly Route[] = [
-    ...publicRoutes(parts),
+    ...publicRoutes(parts, health),
     ...ownRoutes(parts),
     ...stationRoutes(parts),
     ...ceremonyRoutes(parts),
@@ -90,7 +99,9 @@ export function routesOf(parts: ApiParts): readonly Route[] {
     ...tokenRoutes(parts),
     ...proposalRoutes(parts, () => routes),
     ...userRoutes(parts),
-    ...serviceRoutes(parts),
+    ...serviceRoutes(parts, health),
+    ...webhookRoutes(parts),
+    ...metricsRoutes(parts, health),
     documentRoute(() => routes),
   ];
   return routes;
@@ -109,7 +120,7 @@ export function apiOf(parts: ApiParts): express.Express {
   app.disable("x-powered-by");
   app.disable("etag");
   app.use(named(parts.log));
-  app.use(noted);
+  app.use(noted(parts));
   app.use(ownHostOnly);
   app.use(addressLimit(limits));
   for (const route of routesOf(parts)) {
@@ -133,12 +144,27 @@ function noPage(_request: Request, response: Response): void {
   sendProblem(response, { code: "not-found", detail: "there is no such page" });
 }
 
-/** One line for each request, for whoever follows one through the log. */
-function noted({ method, path }: Request, response: Response, next: NextFunction): void {
-  response.once("finish", () => {
-    logOf(response).debug({ method, path, status: response.statusCode }, "request answered");
-  });
-  next();
+/** One line for each request, for whoever follows one through the log; and one more that is counted. */
+function noted({ metrics }: Pick<ApiParts, "metrics">) {
+  return (request: Request, response: Response, next: NextFunction): void => {
+    const start = performance.now();
+    const { method, path } = request;
+    response.once("finish", () => {
+      const status = response.statusCode;
+      const ms = performance.now() - start;
+      metrics?.request({ method, route: declared(request), status, ms });
+      logOf(response).debug({ method, path, status, ms: Math.round(ms) }, "request answered");
+    });
+    next();
+  };
+}
+
+/** The route's own path, whatever alias was asked; `none` is one of the few, for all that is none. */
+function declared({ route }: Request): string {
+  const [path] = [
+    (route as { readonly path: string | readonly string[] } | undefined)?.path,
+  ].flat();
+  return path ?? "none";
 }
 
 /** A page of a stranger may point its own name at this machine (DNS rebinding): not with us. */

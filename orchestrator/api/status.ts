@@ -123,25 +123,6 @@ export async function statusReport(parts: StatusParts): Promise<StatusReport> {
   };
 }
 
-/** Why this process should get no work now; empty: it is ready. */
-export async function unreadiness(parts: StatusParts): Promise<readonly string[]> {
-  const reasons: string[] = [];
-  const tip = await parts.chain.tip().catch(() => null);
-  const scanned = await lastScanned(parts.store.db);
-  if (tip === null) reasons.push("the node does not answer");
-  // A block found this moment is being scanned; two are a backlog.
-  else if (scanned === null || scanned.height < tip.height - 1) {
-    reasons.push(`scanned up to block ${scanned?.height ?? "none"} of ${tip.height}`);
-  }
-  if ((await parts.describeSigner().catch(() => null)) === null) {
-    reasons.push("the signer does not answer");
-  }
-  for (const [name, fault] of parts.running.faults()) {
-    if (fault !== null) reasons.push(`role ${name}: ${fault}`);
-  }
-  return reasons;
-}
-
 async function bookAndCover(db: Db): Promise<Pick<StatusReport, "book" | "cover">> {
   const book = await checkBook(db);
   const { unspentSats, unbookedSats } = await heldOnChain(db);

@@ -1,7 +1,7 @@
 /**
  * Postings: amounts that move between book accounts and add up to zero in each currency. A posting's
  * id is the hash of its content, so that booking twice is once; the database refuses one that does not
- * add up, and keeps the balances (io/book-law.ts). A mistake is mended by a reversal. All of it wants
+ * add up, and keeps the balances (tables/book-law.ts). A mistake is mended by a reversal. All of it wants
  * the caller's transaction.
  */
 import { hex, taggedHash } from "../../policies/bitcoin/hash.ts";

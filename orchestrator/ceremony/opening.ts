@@ -14,13 +14,13 @@ import { canonical } from "../../policies/document/policy.ts";
 import { spendHash } from "../../policies/facts.ts";
 import { readIntent } from "../../policies/intent.ts";
 import type { Clock } from "../io/clock.ts";
-import type { IntentState } from "../io/schema.ts";
 import type { Db, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
 import { lastScanned } from "../spend/blocks.ts";
 import { findIntent, type IntentRow } from "../spend/intents.ts";
 import { abandon } from "../spend/reserve.ts";
 import { needsCeremony, secondSigner, windowBlocks } from "../spend/signers.ts";
+import type { IntentState } from "../tables/schema.ts";
 import { begin, ceremoniesOf, findCeremony, type LoadedCeremony, note } from "./ceremonies.ts";
 import { type Invited, participantsOf } from "./participants.ts";
 

@@ -13,7 +13,7 @@ export interface Place {
 }
 
 /** More rows than a page may have are asked for in pages. */
-export const PAGE_MAX = 200;
+const PAGE_MAX = 200;
 const PAGE_USUAL = 50;
 const CURSOR_CHARACTERS_MAX = 300;
 
@@ -52,7 +52,7 @@ export function pageQuery(list: string) {
 }
 
 /** Null at the end of the list: there were no more rows than fit the page. */
-export function cursorAfter(list: string, place: Place | null): string | null {
+function cursorAfter(list: string, place: Place | null): string | null {
   if (place === null) return null;
   const text = JSON.stringify([list, String(place.at), place.id]);
   return base64urlnopad.encode(new TextEncoder().encode(text));

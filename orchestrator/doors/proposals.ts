@@ -25,7 +25,7 @@ export interface ProposalWish {
 }
 
 /** A day: who is to approve sleeps once, and what is older nobody has in mind any more. */
-export const PROPOSAL_MS = 86_400_000n;
+const PROPOSAL_MS = 86_400_000n;
 
 /** The same again is the same proposal, as long as it waits. */
 export async function propose(

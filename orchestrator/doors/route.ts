@@ -1,7 +1,7 @@
 /** A route of the API: what is asked and answered, and who may ask. What is no such row is not there. */
 import type { Request, Response } from "express";
 import type { z } from "zod";
-import type { Scope } from "../io/schema.ts";
+import type { Scope } from "../tables/schema-doors.ts";
 
 export interface Route {
   readonly method: "get" | "post" | "delete";
@@ -22,6 +22,8 @@ export interface Route {
   readonly query?: z.ZodType;
   /** Null: no JSON. */
   readonly answer: z.ZodType | null;
+  /** What it is then; a page where left out. */
+  readonly media?: string;
   /** Beside 200, with the same schema. */
   readonly also?: readonly number[];
   readonly handle: (request: Request, response: Response) => Promise<unknown> | unknown;

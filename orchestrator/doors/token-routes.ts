@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { name } from "../../policies/evidence/scalar.ts";
 import { sendProblem } from "../api/problem.ts";
-import { SCOPES } from "../io/schema.ts";
+import { SCOPES } from "../tables/schema-doors.ts";
 import { callerOf } from "./caller.ts";
 import { pageOf, pageQuery } from "./cursor.ts";
 import { logOf } from "./request-id.ts";

@@ -5,8 +5,8 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { hex, taggedHash } from "../../policies/bitcoin/hash.ts";
 import type { Clock } from "../io/clock.ts";
-import type { Scope } from "../io/schema.ts";
 import type { Db, Row, Store } from "../io/store.ts";
+import type { Scope } from "../tables/schema-doors.ts";
 import type { Place } from "./cursor.ts";
 
 export type TokenRow = Row<"tokens">;
@@ -50,7 +50,7 @@ export interface TokenParts {
 }
 
 /** Of the configuration's token; no issued one is called so. */
-export const FIRST_OPERATOR = "first-operator";
+const FIRST_OPERATOR = "first-operator";
 const DAY_MS = 86_400_000n;
 /** When a token was used last is known to the hour: a write for each request would cost more than it tells. */
 const USED_MS = 3_600_000n;

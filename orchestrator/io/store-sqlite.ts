@@ -2,9 +2,9 @@
 import Sqlite from "better-sqlite3";
 import { Kysely, SqliteDialect } from "kysely";
 import type { Network } from "../../policies/bitcoin/network.ts";
-import { EMPTY_LISTS, SQLITE } from "./dialect.ts";
-import { migrations } from "./migrations.ts";
-import type { Schema } from "./schema.ts";
+import { EMPTY_LISTS, SQLITE } from "../tables/dialect.ts";
+import { migrations } from "../tables/migrations.ts";
+import type { Schema } from "../tables/schema.ts";
 import { StoreError } from "./store-error.ts";
 
 export interface SqliteOptions {

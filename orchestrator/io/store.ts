@@ -5,7 +5,7 @@
  */
 import type { Kysely, Selectable } from "kysely";
 import type { Network } from "../../policies/bitcoin/network.ts";
-import type { Schema } from "./schema.ts";
+import type { Schema } from "../tables/schema.ts";
 import { openSqlite } from "./store-sqlite.ts";
 
 /** A database or a transaction of it: whoever writes does not care which. */

@@ -5,12 +5,12 @@
 import { Kysely, PostgresDialect, type PostgresPool, sql } from "kysely";
 import pg from "pg";
 import type { Network } from "../../policies/bitcoin/network.ts";
-import { EMPTY_LISTS, POSTGRES } from "../io/dialect.ts";
-import { migrations } from "../io/migrations.ts";
-import type { Schema } from "../io/schema.ts";
 import type { Db, Store } from "../io/store.ts";
 import { StoreError } from "../io/store-error.ts";
 import type { Log } from "../log.ts";
+import { EMPTY_LISTS, POSTGRES } from "../tables/dialect.ts";
+import { migrations } from "../tables/migrations.ts";
+import type { Schema } from "../tables/schema.ts";
 import { readAddress } from "./address.ts";
 import { connectFault } from "./faults.ts";
 import { exactTypes, sessionOf } from "./session.ts";

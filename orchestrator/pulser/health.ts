@@ -1,21 +1,17 @@
-/** Pulser's health page, from the report that the status page shows. */
+/** Pulser's health page. */
 import { z } from "zod";
-import { type StatusParts, unreadiness } from "../api/status.ts";
+import type { StatusParts } from "../api/status.ts";
 import type { Route } from "../doors/route.ts";
+import type { Health } from "../health/health.ts";
 import { lastScanned } from "../spend/blocks.ts";
 
-const component = z.enum(["ok", "down"]);
+const component = z.enum(["ok", "degraded", "down"]);
 const healthAnswer = z.strictObject({
-  status: z.enum(["healthy", "unhealthy"]),
+  status: z.enum(["healthy", "degraded", "unhealthy"]),
   timestamp: z.iso.datetime(),
-  components: z.strictObject({
-    node: component,
-    store: component,
-    signer: component,
-    roles: component,
-  }),
-  /** What is wrong, in words. */
-  details: z.array(z.string()),
+  components: z.record(z.string(), component),
+  /** Since when each is what it is, and what is wrong, in words. */
+  details: z.record(z.string(), z.strictObject({ since: z.iso.datetime(), detail: z.string() })),
   execution_time_ms: z.number(),
   system: z.strictObject({
     uptime_seconds: z.int(),
@@ -24,26 +20,26 @@ const healthAnswer = z.strictObject({
   }),
 });
 
-export function healthRoute(parts: StatusParts): Route {
+const WORDS = { ok: "healthy", degraded: "degraded", down: "unhealthy" } as const;
+
+export function healthRoute(parts: StatusParts, health: Health): Route {
   return {
     ...{ method: "get", path: "/v1/health", aliases: ["/health"], answer: healthAnswer },
     ...{ opens: ["operator", "auditor", "machine"], also: [503] },
     says: "Whether it works, part by part.",
     async handle(_request, response) {
       const start = performance.now();
-      const details = await unreadiness(parts);
-      const up = (beginning: string) =>
-        details.some((detail) => detail.startsWith(beginning)) ? "down" : "ok";
-      const scanned = await lastScanned(parts.store.db);
-      response.status(details.length === 0 ? 200 : 503).json({
-        status: details.length === 0 ? "healthy" : "unhealthy",
-        timestamp: new Date(Number(parts.clock())).toISOString(),
-        // A store that does not answer is a fault, and none of this is said at all.
-        components: {
-          ...{ node: up("the node"), store: "ok" },
-          ...{ signer: up("the signer"), roles: up("role ") },
-        },
-        details,
+      const { status, at, components } = await health.report();
+      const each = Object.entries(components);
+      // The store may be what is down.
+      const scanned = await lastScanned(parts.store.db).catch(() => null);
+      response.status(status === "down" ? 503 : 200).json({
+        status: WORDS[status],
+        timestamp: timeOf(at),
+        components: Object.fromEntries(each.map(([name, part]) => [name, part.status])),
+        details: Object.fromEntries(
+          each.map(([name, { since, detail }]) => [name, { since: timeOf(since), detail }]),
+        ),
         execution_time_ms: Math.round((performance.now() - start) * 1000) / 1000,
         system: {
           uptime_seconds: Math.floor(process.uptime()),
@@ -53,4 +49,8 @@ export function healthRoute(parts: StatusParts): Route {
       });
     },
   };
+}
+
+function timeOf(at: bigint): string {
+  return new Date(Number(at)).toISOString();
 }

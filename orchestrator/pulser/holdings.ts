@@ -91,7 +91,7 @@ interface TransactionPage {
 }
 
 /** What is in no block stands above all blocks. */
-export const IN_FLIGHT = 999_999_999n;
+const IN_FLIGHT = 999_999_999n;
 
 /** Deposits and spends, those in no block yet first, then the newest. */
 export async function transactionsPage(

@@ -12,6 +12,7 @@ import {
 import { ProblemError } from "../api/problem.ts";
 import type { StatusParts } from "../api/status.ts";
 import { idOf, type Route } from "../doors/route.ts";
+import type { Health } from "../health/health.ts";
 import { lastScanned } from "../spend/blocks.ts";
 import { healthRoute } from "./health.ts";
 import { registerRoute } from "./registration.ts";
@@ -25,13 +26,13 @@ export interface ServiceParts extends UserParts, StatusParts {
 const userId = z.string().regex(EXTERNAL_ID, "must be a whole number as text");
 const SERVICES = ["operator", "machine"] as const;
 
-export function serviceRoutes(parts: ServiceParts): readonly Route[] {
+export function serviceRoutes(parts: ServiceParts, health: Health): readonly Route[] {
   return [
     registerRoute(parts),
     initRoute(parts),
     ...syncRoutes(parts),
     ...addressRoutes(parts),
-    healthRoute(parts),
+    healthRoute(parts, health),
   ];
 }
 

@@ -16,10 +16,10 @@ import {
 import { recordSpend, reverseSpend } from "../accounts/stable.ts";
 import { adoptVault } from "../accounts/vaults.ts";
 import type { Clock } from "../io/clock.ts";
-import type { IntentState } from "../io/schema.ts";
 import type { Db, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
 import type { Role } from "../role.ts";
+import type { IntentState } from "../tables/schema.ts";
 import { lastScanned } from "./blocks.ts";
 import { type Coin, heldIn, reservedCoins } from "./coins.ts";
 import { type IntentRow, move } from "./intents.ts";

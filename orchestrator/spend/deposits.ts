@@ -41,6 +41,8 @@ export interface DepositParts extends FlagParts {
   readonly ownConfirmations?: number | undefined;
   /** First block that is looked at; the tip at the first start by default. */
   readonly startHeight?: number | undefined;
+  /** So many blocks left the chain, for whoever counts. */
+  readonly reorganised?: ((depth: number) => void) | undefined;
 }
 
 export class ReorgError extends Error {
@@ -62,6 +64,7 @@ export function depositsRole(parts: DepositParts): Role {
     if (fork === null) throw new ReorgError("the node's chain has none of the scanned blocks");
     if (fork.height < last.height) {
       await rollBack(parts, last, fork.height);
+      parts.reorganised?.(last.height - fork.height);
       return "more";
     }
     for (const block of blocks) if (!(await scan(parts, block))) return "more";

@@ -9,9 +9,9 @@ import type { EvidenceDocument } from "../../policies/evidence.ts";
 import type { IntentDocument, Purpose, SpendIntent } from "../../policies/intent.ts";
 import type { MsatsPerVbyte } from "../../policies/money.ts";
 import type { Clock } from "../io/clock.ts";
-import type { IntentState } from "../io/schema.ts";
 import type { Db, Row, Store } from "../io/store.ts";
 import type { Log } from "../log.ts";
+import type { IntentState } from "../tables/schema.ts";
 
 export type IntentRow = Row<"intents">;
 

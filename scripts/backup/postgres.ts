@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { createInterface } from "node:readline";
 import Sqlite from "better-sqlite3";
-import { SQLITE } from "../../orchestrator/io/dialect.ts";
-import { migrations } from "../../orchestrator/io/migrations.ts";
 import { exactKysely } from "../../orchestrator/io/store-sqlite.ts";
 import { readAddress } from "../../orchestrator/postgres/address.ts";
+import { SQLITE } from "../../orchestrator/tables/dialect.ts";
+import { migrations } from "../../orchestrator/tables/migrations.ts";
 import { InputError } from "../input.ts";
 import { type BackupContents, contentsOf } from "./told.ts";
 

@@ -1,7 +1,7 @@
 /** What a copy holds, for the person who is to rely on it. */
 import { type Kysely, sql } from "kysely";
 import { checkBook } from "../../orchestrator/book/proof.ts";
-import type { Schema } from "../../orchestrator/io/schema.ts";
+import type { Schema } from "../../orchestrator/tables/schema.ts";
 import { InputError } from "../input.ts";
 
 export interface BackupContents {

@@ -75,6 +75,11 @@ export async function openTown(node: TestNode, folder: string): Promise<Town> {
       },
       ceremonies: { hours: 24, reminders_bps: [] },
       deposit_min_sats: sats(1_000n),
+      webhooks: {
+        ...{ allow_private: false, hosts: [], ports: [443] },
+        ...{ per_minute: 60, attempts_max: 1, hours: 1 },
+      },
+      metrics: { open: false },
       roles: ["deposits", "reserve", "sign", "broadcast", "confirm", "ceremonies", "notices"],
     },
     signer: leaving(() => room, lsp),

@@ -5,8 +5,8 @@
 import Sqlite from "better-sqlite3";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { POSTGRES, SQLITE } from "../../orchestrator/io/dialect.ts";
-import { migrations } from "../../orchestrator/io/migrations.ts";
+import { POSTGRES, SQLITE } from "../../orchestrator/tables/dialect.ts";
+import { migrations } from "../../orchestrator/tables/migrations.ts";
 
 interface Raw {
   /** All statements in one transaction; throws what the database objects to. */

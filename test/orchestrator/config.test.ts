@@ -53,6 +53,8 @@ describe("the configuration", () => {
       roles: ROLE_NAMES,
       fees: { sat_per_vbyte_min: 1_500n, sat_per_vbyte_max: 200_000n, target_blocks: 6 },
       ceremonies: { hours: 72, reminders_bps: [5_000, 7_500, 9_000] },
+      webhooks: { allow_private: false, hosts: [], ports: [443, 8443], attempts_max: 36 },
+      metrics: { open: false },
     });
   });
 
@@ -103,6 +105,10 @@ describe("the configuration", () => {
     ["reminders that do not ascend", `${GOOD}ceremonies: { reminders_bps: [9, 5] }\n`, "ascend"],
     ["a reminder at the deadline", `${GOOD}ceremonies: { reminders_bps: [10000] }\n`, "reminders"],
     ["a ceremony of no time", `${GOOD}ceremonies: { hours: 0 }\n`, "hours"],
+    ["a webhook to port 0", `${GOOD}webhooks: { ports: [0] }\n`, "webhooks.ports"],
+    ["webhooks that are never tried", `${GOOD}webhooks: { attempts_max: 0 }\n`, "attempts_max"],
+    ["webhooks without a pace", `${GOOD}webhooks: { per_minute: 0 }\n`, "per_minute"],
+    ["an unknown wish for metrics", `${GOOD}metrics: { opn: true }\n`, "opn"],
     ["no document", "", "document"],
   ])("refuses %s", (_, text, words) => {
     expect(faultOf(text)).toContain(words);

@@ -1,6 +1,6 @@
 /** The API before a stage, asked by callers of every scope; each answer is held against the document. */
 import type { ApiParts } from "../../orchestrator/api/server.ts";
-import type { Scope } from "../../orchestrator/io/schema.ts";
+import type { Scope } from "../../orchestrator/tables/schema-doors.ts";
 import { fitOf } from "../support/openapi-fit.ts";
 import { OPERATOR_TOKEN, openStage, type Stage, serveStage } from "./stage.ts";
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openApiDocument } from "../../orchestrator/api/openapi.ts";
 import { apiOf, routesOf } from "../../orchestrator/api/server.ts";
 import { expressPath, type Route } from "../../orchestrator/doors/route.ts";
-import { SCOPES, type Scope } from "../../orchestrator/io/schema.ts";
+import { SCOPES, type Scope } from "../../orchestrator/tables/schema-doors.ts";
 import { type Doors, openDoors } from "./door-stage.ts";
 import { apiPartsOf } from "./stage.ts";
 import { moveIn, withdraw } from "./world.ts";

@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import Sqlite from "better-sqlite3";
 import { describe, expect, it } from "vitest";
-import { SQLITE } from "../../orchestrator/io/dialect.ts";
-import { migrations } from "../../orchestrator/io/migrations.ts";
 import { openStore } from "../../orchestrator/io/store.ts";
 import { StoreError } from "../../orchestrator/io/store-error.ts";
+import { SQLITE } from "../../orchestrator/tables/dialect.ts";
+import { migrations } from "../../orchestrator/tables/migrations.ts";
 import { temporaryFolder } from "../support/node.ts";
 
 const folder = temporaryFolder();

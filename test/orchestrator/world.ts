@@ -22,6 +22,8 @@ import { raise } from "../../orchestrator/spend/raise.ts";
 import { reserveRole } from "../../orchestrator/spend/reserve.ts";
 import { acceptUserPsbt, signRole } from "../../orchestrator/spend/sign.ts";
 import type { PaymentPurpose } from "../../orchestrator/spend/signers.ts";
+import { webhooksRole } from "../../orchestrator/webhooks/deliver.ts";
+import { openSender } from "../../orchestrator/webhooks/send.ts";
 import { readPsbt, writePsbtText } from "../../policies/bitcoin/psbt.ts";
 import { msatsPerVbyte, sats } from "../../policies/money.ts";
 import { readVault } from "../../policies/vault.ts";
@@ -68,6 +70,13 @@ export function openWorld(
     ceremonies: ceremoniesRole(parts),
     notices: noticesRole(parts, lsp),
     prices: pricesRole(parts, { feed: null, everyMs: 0 }),
+    webhooks: webhooksRole({
+      ...parts,
+      sender: openSender(parts),
+      patience: { attemptsMax: 3, totalMs: 60_000n },
+      perMinute: 60,
+      draw: () => 0,
+    }),
   };
   return {
     store,
@@ -97,6 +106,7 @@ function partsOf(store: Store, chain: Chain, signer: SoftwareLsp, clock: () => b
     confirmations: CONFIRMATIONS,
     inputsMax: 20,
     depositMinSats: sats(1_000n),
+    allowed: { allowPrivate: true, hosts: [], ports: [] },
   };
 }
 

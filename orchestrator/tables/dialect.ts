@@ -50,3 +50,6 @@ create trigger ${table}_stay before update or delete on ${table}
 create trigger ${table}_remain before truncate on ${table}
   for each statement execute function ${table}_stay();`,
 };
+
+/** Statements that lead from the tables as they were to the tables as they are. */
+export type Migration = (sql: SqlDialect) => string;
