@@ -57,7 +57,7 @@ export function readAccountId(text: string): AccountId | null {
   const decoded = bech32m.decodeUnsafe(text);
   const bytes = decoded && bech32m.fromWordsUnsafe(decoded.words);
   const kind = ACCOUNT_KINDS.find((candidate) => PREFIXES[candidate] === decoded?.prefix);
-  if (!bytes || bytes.length !== 32 || kind === undefined) return null;
+  if (bytes?.length !== 32 || kind === undefined) return null;
   const id = { kind, hash: hex(bytes) };
   // Bech32 may be written in upper case too; here one account has one text.
   return accountIdText(id) === text ? id : null;

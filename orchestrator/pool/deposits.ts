@@ -37,7 +37,8 @@ export interface Deposits {
 export type Part = "staged" | "locked";
 
 const ROWS_FIRST = 64;
-const AMOUNTS = [
+/** The columns that hold amounts. */
+export const AMOUNTS = [
   "staged",
   "locked",
   "paid",
