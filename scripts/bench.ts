@@ -8,12 +8,20 @@ import { parseArgs } from "node:util";
 import { applianceBench } from "./bench/appliance.ts";
 import { lawBench } from "./bench/law.ts";
 import { ledgerBench } from "./bench/ledger.ts";
+import { poolBench } from "./bench/pool.ts";
 import { type Bench, BenchError, resultText } from "./bench/result.ts";
 import { scanBench } from "./bench/scan.ts";
 import { signBench } from "./bench/sign.ts";
 import { RegtestError } from "./regtest.ts";
 
-const BENCHES: readonly Bench[] = [signBench, lawBench, applianceBench, ledgerBench, scanBench];
+const BENCHES: readonly Bench[] = [
+  signBench,
+  lawBench,
+  applianceBench,
+  ledgerBench,
+  scanBench,
+  poolBench,
+];
 
 /** More rounds than this need more blocks and coins than regtest's subsidy pays for. */
 const ROUNDS_MAX = 200;

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { history, runHistory, type Told } from "../support/pool-history.ts";
+import { history, runHistory, type Told, WANTED } from "../support/pool-history.ts";
 
 const SECOND = join(import.meta.dirname, "../support/pool-second.ts");
 const HISTORIES = 1_000;
@@ -19,6 +19,8 @@ describe(`${HISTORIES} random histories`, () => {
       { numRuns: HISTORIES },
     );
     expect(told).toHaveLength(HISTORIES);
+    const seen = new Set(told.flatMap((one) => [...one.seen]));
+    expect(WANTED.filter((what) => !seen.has(what))).toEqual([]);
   });
 
   it("come to the same states in a second process", () => {

@@ -28,31 +28,42 @@ import {
   signedTransfer,
 } from "./pool-scenario.ts";
 
-const KINDS = ["seek", "provide", "withdraw", "cancel", "undo", "unlock", "transfer"] as const;
+const KINDS = ["withdraw", "cancel", "undo", "unlock", "transfer"] as const;
 
+const asking = {
+  who: fc.nat(6),
+  to: fc.nat(6),
+  /** An amount, or a share of what there is, in bps. */
+  msats: fc.oneof(
+    { weight: 9, arbitrary: fc.integer({ min: 100_000, max: 2_000_000_000 }) },
+    { weight: 1, arbitrary: fc.nat(2_000) },
+  ),
+  bps: fc.integer({ min: 0, max: 11_000 }),
+  all: fc.boolean(),
+  fee: fc.oneof(
+    { weight: 4, arbitrary: fc.nat(2_000) },
+    { weight: 1, arbitrary: fc.integer({ min: -2_100, max: 2_100 }) },
+  ),
+};
+
+const deposits = fc.record({
+  kind: fc.constantFrom("seek" as const, "provide" as const),
+  ...asking,
+});
+const turns = fc.record({
+  kind: fc.constant("turn" as const),
+  /** In bps: mostly a few per cent, sometimes from -99 % to +900 %. */
+  change: fc.oneof(
+    { weight: 2, arbitrary: fc.integer({ min: -1_000, max: 1_000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: -9_900, max: 90_000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: -9_900, max: -3_000 }) },
+  ),
+  randomness: fc.integer({ min: 0, max: 999_999_999 }),
+});
 const step = fc.oneof(
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constantFrom(...KINDS),
-      who: fc.nat(6),
-      to: fc.nat(6),
-      /** An amount, or a share of what there is, in bps. */
-      msats: fc.integer({ min: 0, max: 2_000_000_000 }),
-      bps: fc.integer({ min: 0, max: 11_000 }),
-      all: fc.boolean(),
-      fee: fc.integer({ min: -2_100, max: 2_100 }),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      kind: fc.constant("turn" as const),
-      /** From -99 % to +900 %. */
-      change: fc.integer({ min: -9_900, max: 90_000 }),
-      randomness: fc.integer({ min: 0, max: 999_999_999 }),
-    }),
-  },
+  { weight: 4, arbitrary: deposits },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom(...KINDS), ...asking }) },
+  { weight: 4, arbitrary: turns },
 );
 
 export const history = fc.record({
@@ -60,7 +71,8 @@ export const history = fc.record({
   bailout: fc.boolean(),
   provider: fc.integer({ min: 1, max: 4 }),
   seeker: fc.integer({ min: 1, max: 4 }),
-  steps: fc.array(step, { minLength: 4, maxLength: 60 }),
+  first: turns,
+  steps: fc.array(step, { minLength: 10, maxLength: 60, size: "max" }),
 });
 
 export type History = typeof history extends fc.Arbitrary<infer Value> ? Value : never;
@@ -83,6 +95,7 @@ interface Run {
   readonly objects: ObjectsPool;
   readonly v2: boolean;
   readonly lines: string[];
+  readonly seen: Set<string>;
   /** What has come in less what has gone out. */
   held: bigint;
   nonce: number;
@@ -91,13 +104,37 @@ interface Run {
 export interface Told {
   readonly log: string;
   readonly state: string;
+  /** What has happened in it: answers of operations, events of turns. */
+  readonly seen: ReadonlySet<string>;
 }
+
+/** What a thousand histories must have seen, or they look at less than they say. */
+export const WANTED = [
+  "seek done",
+  "seek CannotSeek",
+  "provide done",
+  "provide CannotProvide",
+  "provide FeeRateTooLow",
+  "withdraw done",
+  "cancel done",
+  "undo done",
+  "unlock done",
+  "unlock DuplicateUnlockRequest",
+  "transfer done",
+  "deposit done",
+  "locked",
+  "freed",
+  "paid by providers",
+  "provider-exhausted",
+  "insolvent",
+  "bailout",
+] as const;
 
 const PRICE_FIRST = priceOf(5_000_000n);
 const MINIMUM = 1_000n;
 
 /** Throws where the two disagree, or a msat is missing. */
-export function runHistory({ v2, bailout, provider, seeker, steps }: History): Told {
+export function runHistory({ v2, bailout, provider, seeker, first, steps }: History): Told {
   const settings = {
     rules: v2 ? "v2" : "v1",
     collateral: { provider, seeker },
@@ -118,12 +155,13 @@ export function runHistory({ v2, bailout, provider, seeker, steps }: History): T
     }),
     v2,
     lines: [],
+    seen: new Set(),
     held: 0n,
     nonce: 0,
   };
   const head = { pool: "usd", currency: "USD", ...settings };
   run.lines.push(JSON.stringify({ format: "ballast/pool-log@1", config: head }));
-  for (const one of steps) {
+  for (const one of [first, ...steps]) {
     if (one.kind === "turn") turnBoth(run, one);
     else askBoth(run, one);
     assertConserved(run.pool);
@@ -131,7 +169,7 @@ export function runHistory({ v2, bailout, provider, seeker, steps }: History): T
   }
   const state = stateHash(run.pool);
   run.lines.push(JSON.stringify({ claim: { state } }));
-  return { log: run.lines.join("\n"), state };
+  return { log: run.lines.join("\n"), state, seen: run.seen };
 }
 
 function person(run: Run, who: number) {
@@ -149,6 +187,7 @@ function askBoth(run: Run, one: Asking): void {
   if (fields === null) return;
   const outcome = operate(run.pool, operationOf(fields.log));
   const answer = outcome.kind === "refused" ? outcome.error : "done";
+  run.seen.add(`${fields.log["kind"]} ${answer}`);
   const refused = answer === "done" ? {} : { refused: answer };
   run.lines.push(JSON.stringify({ operation: fields.log, ...refused }));
   if (outcome.kind === "done") run.held += outcome.inMsats - outcome.outMsats;
@@ -190,12 +229,14 @@ function fieldsOf(run: Run, one: Asking): Fields | null {
     case "transfer":
       return v2 && side !== null ? transferFields(run, one) : null;
     default:
-      return one.kind satisfies never;
+      return one satisfies never;
   }
 }
 
 function depositFields(run: Run, one: Asking): Fields {
-  const { name, key, side } = person(run, one.who);
+  // In v1 a key is on one side at a time: most keep to theirs, the last tries both.
+  const own = one.kind === "seek" ? one.who % 4 : 3 + (one.who % 4);
+  const { name, key, side } = person(run, run.v2 ? one.who : own);
   const msats = BigInt(one.msats);
   const what = run.v2
     ? ({ seeks: "seek", provides: "provide", bitcoin: "deposit" } as const)
@@ -274,7 +315,11 @@ function turnBoth(run: Run, { change, randomness }: Extract<Step, { kind: "turn"
     { votes: pool.votes, cycle: pool.cycle, threshold: 1, guardians: [] },
   );
   if (heard.kind !== "agreed") throw new Error("one vote of one does not turn the cycle");
-  turn(pool, heard.terms);
+  const { cycle, events, released } = turn(pool, heard.terms);
+  for (const { kind } of events) run.seen.add(kind);
+  if (cycle.lockedSeeksMsats > 0n) run.seen.add("locked");
+  if (cycle.feePpb < 0n) run.seen.add("paid by providers");
+  if (released.length > 0) run.seen.add("freed");
   objectsTurn(objects, price, BigInt(randomness));
   same(run);
 }
