@@ -43,7 +43,7 @@ const GROWTH_MAX = 1.1;
 
 async function run({ rounds, progress }: BenchOptions): Promise<BenchResult> {
   const counted = rounds ?? ROUNDS;
-  const rows = [];
+  const rows: Awaited<ReturnType<typeof row>>[] = [];
   for (const seeks of SIZES) {
     progress(`${seeks.toLocaleString("en")} seeks`);
     rows.push(await row(seeks, counted));
