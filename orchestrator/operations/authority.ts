@@ -43,7 +43,7 @@ export function leavingHash(
 }
 
 /** Null where at least the threshold of the account's keys has signed, and nobody else. */
-export function signatureFault(
+function signatureFault(
   { keys, threshold }: Account,
   signatures: Signatures,
   hash: Uint8Array,

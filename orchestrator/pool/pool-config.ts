@@ -5,7 +5,7 @@ import { amountMsats, name } from "../../policies/evidence/scalar.ts";
 import { SATS_MAX } from "../../policies/money.ts";
 
 /** No pool holds more than there is: with it every balance and every sum fits in u64. */
-export const POOL_MSATS_MAX = SATS_MAX * 1_000n;
+const POOL_MSATS_MAX = SATS_MAX * 1_000n;
 
 const rate = z.int().min(-999_999_999).max(999_999_999).transform(BigInt);
 /** The seed holds each side of the ratio in a byte. */

@@ -25,7 +25,7 @@ export function operationOf(fields: Record<string, unknown>): Operation {
   return operationSchema.parse(fields);
 }
 
-export function asked(pool: Pool, fields: Record<string, unknown>): Outcome {
+function asked(pool: Pool, fields: Record<string, unknown>): Outcome {
   return operate(pool, operationOf(fields));
 }
 
@@ -49,11 +49,11 @@ export function turnAt(pool: Pool, cents: number | bigint, randomness = 0n): Tur
   return turn(pool, { index, startNanos, price: price(BigInt(cents)), reused: false, randomness });
 }
 
-export function secretOf(seed: number): Uint8Array {
+function secretOf(seed: number): Uint8Array {
   return new Uint8Array(32).fill(seed);
 }
 
-export function publicOf(seed: number): string {
+function publicOf(seed: number): string {
   const point = ecc.pointFromScalar(secretOf(seed), true);
   if (point === null) throw new Error("no such key");
   return hex(point);
