@@ -8,7 +8,7 @@
  */
 import type { Msats, Ppb } from "../../policies/money.ts";
 import type { HistoryItem } from "../operations/history-item.ts";
-import { arrange, asTheyStand, byFee } from "./deposits.ts";
+import { arrange } from "./deposits.ts";
 import { lock } from "./lock.ts";
 import type { Moves } from "./moves.ts";
 import { assertConserved, type Cycle, type Pool } from "./pool.ts";
@@ -35,12 +35,12 @@ export function turn(pool: Pool, terms: Terms): Turnover {
   const settled = settle(pool, { start, price, randomness });
   const released = release(pool, { index, price });
   const closed: Receipt[] = [];
-  arrange(pool.seeks, asTheyStand, (row) => {
+  arrange(pool.seeks, "as-they-stand", (row) => {
     const receipt = receiptAt(pool, row);
     if (receipt !== null) closed.push(receipt);
   });
-  arrange(pool.provides, byFee(pool.provides));
-  arrange(pool.bitcoin, asTheyStand);
+  arrange(pool.provides, "by-fee");
+  arrange(pool.bitcoin, "as-they-stand");
   const locks = lock(pool, { index, price, randomness });
   for (const [hash, until] of pool.used) if (until < index) pool.used.delete(hash);
   const cycle: Cycle = {

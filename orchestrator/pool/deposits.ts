@@ -146,53 +146,57 @@ export function sumDrained(drained: readonly Drained[]): bigint {
 }
 
 /**
- * Drops the rows that hold nothing, telling each before, and puts the others in the order that is
- * asked for.
+ * The order that deposits are served in: seeks as they stand, which is by sequence; provides the
+ * cheapest first, the oldest of equals.
  */
+type Order = "as-they-stand" | "by-fee";
+
+/** Drops the rows that hold nothing, telling each before, and puts the others in their order. */
 export function arrange(
   deposits: Deposits,
-  order: (rows: number[]) => number[],
+  order: Order,
   dropping: (row: number) => void = () => undefined,
 ): void {
-  const { staged, locked } = deposits;
-  const kept: number[] = [];
-  for (let row = 0; row < deposits.rows; row += 1) {
-    if ((staged[row] ?? 0n) !== 0n || (locked[row] ?? 0n) !== 0n) kept.push(row);
-    else dropping(row);
-  }
-  const rows = order(kept);
-  if (rows.length === deposits.rows && rows.every((row, i) => row === i)) return;
+  const kept = held(deposits, dropping);
+  if (order === "by-fee") sortByFee(deposits, kept);
+  else if (kept.length === deposits.rows) return;
   const { length } = deposits.owner;
-  deposits.sequence = picked(deposits.sequence, rows, new Float64Array(length));
+  deposits.sequence = picked(deposits.sequence, kept, new Float64Array(length));
   for (const column of NUMBERS) {
-    deposits[column] = picked(deposits[column], rows, new Int32Array(length));
+    deposits[column] = picked(deposits[column], kept, new Int32Array(length));
   }
-  for (const column of AMOUNTS) deposits[column] = pickedAmounts(deposits[column], rows);
-  deposits.rows = rows.length;
+  for (const column of AMOUNTS) deposits[column] = pickedAmounts(deposits[column], kept);
+  deposits.rows = kept.length;
   link(deposits);
 }
 
-/** The order that seeks are served in: rows stand by sequence already. */
-export function asTheyStand(rows: number[]): number[] {
-  return rows;
+function held({ staged, locked, rows }: Deposits, dropping: (row: number) => void): Int32Array {
+  const kept = new Int32Array(rows);
+  let count = 0;
+  for (let row = 0; row < rows; row += 1) {
+    if ((staged[row] ?? 0n) === 0n && (locked[row] ?? 0n) === 0n) dropping(row);
+    else {
+      kept[count] = row;
+      count += 1;
+    }
+  }
+  return kept.subarray(0, count);
 }
 
-/** The order that provides are served in: the cheapest first, the oldest of equals. */
-export function byFee({ fee, sequence }: Deposits): (rows: number[]) => number[] {
-  return (rows) =>
-    rows.sort((a, b) => (fee[a] ?? 0) - (fee[b] ?? 0) || (sequence[a] ?? 0) - (sequence[b] ?? 0));
+function sortByFee({ fee, sequence }: Deposits, rows: Int32Array): void {
+  rows.sort((a, b) => (fee[a] ?? 0) - (fee[b] ?? 0) || (sequence[a] ?? 0) - (sequence[b] ?? 0));
 }
 
 function picked<Column extends Int32Array | Float64Array>(
   from: Column,
-  rows: readonly number[],
+  rows: Int32Array,
   into: Column,
 ): Column {
   for (let i = 0; i < rows.length; i += 1) into[i] = from[rows[i] ?? 0] ?? 0;
   return into;
 }
 
-function pickedAmounts(from: BigUint64Array, rows: readonly number[]): BigUint64Array {
+function pickedAmounts(from: BigUint64Array, rows: Int32Array): BigUint64Array {
   const into = new BigUint64Array(from.length);
   for (let i = 0; i < rows.length; i += 1) into[i] = from[rows[i] ?? 0] ?? 0n;
   return into;
