@@ -9,19 +9,22 @@ import type { Holders } from "./holders.ts";
 export interface Moves {
   count: number;
   readonly side: Deposits;
-  readonly owner: Int32Array;
-  readonly sequence: Float64Array;
+  owner: Int32Array;
+  sequence: Float64Array;
   /** Above zero from staged to locked, below from locked to staged. */
-  readonly msats: BigInt64Array;
+  msats: BigInt64Array;
 }
+
+/** Most turnovers renew nearly everything. */
+const MOVES_FIRST = 1_024;
 
 export function movesOf(side: Deposits): Moves {
   return {
     count: 0,
     side,
-    owner: new Int32Array(side.rows),
-    sequence: new Float64Array(side.rows),
-    msats: new BigInt64Array(side.rows),
+    owner: new Int32Array(MOVES_FIRST),
+    sequence: new Float64Array(MOVES_FIRST),
+    msats: new BigInt64Array(MOVES_FIRST),
   };
 }
 
@@ -32,10 +35,21 @@ export function note(
 ): void {
   if (was === now) return;
   const at = moves.count;
+  if (at === moves.owner.length) grow(moves);
   moves.owner[at] = moves.side.owner[row] ?? 0;
   moves.sequence[at] = moves.side.sequence[row] ?? 0;
   moves.msats[at] = now - was;
   moves.count = at + 1;
+}
+
+function grow(moves: Moves): void {
+  const { owner, sequence, msats } = moves;
+  moves.owner = new Int32Array(owner.length * 2);
+  moves.owner.set(owner);
+  moves.sequence = new Float64Array(owner.length * 2);
+  moves.sequence.set(sequence);
+  moves.msats = new BigInt64Array(owner.length * 2);
+  moves.msats.set(msats);
 }
 
 /** The same as lines of the accounts' histories. */

@@ -31,7 +31,7 @@ export const poolBench: Bench = {
 
 const SIZES = [10_000, 100_000, 1_000_000] as const;
 const ROUNDS = 5;
-const WARM_UP = 2;
+const WARM_UP = 1;
 /** A tenth as many provides, so each is for ten seeks. */
 const SEEKS_PER_PROVIDE = 10;
 const SEEK_MSATS = 1_000_000n;
