@@ -281,7 +281,10 @@ function extracted(pool: ObjectsPool, side: SideName): Owned[] {
     }
     lists.clear();
   }
-  return [...merged.values()].sort((a, b) => Number(a.fee - b.fee) || a.sequence - b.sequence);
+  return [...merged.values()].sort((a, b) => {
+    if (a.fee === b.fee) return a.sequence - b.sequence;
+    return a.fee < b.fee ? -1 : 1;
+  });
 }
 
 function append(lists: Lists, { key, sequence, fee }: Owned, amount: bigint): void {
