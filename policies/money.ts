@@ -16,6 +16,8 @@ export type Cents = Branded<"cents">;
 export type Price = Branded<"cents/BTC">;
 /** Basis points: 10,000 are the whole. */
 export type Bps = Branded<"bps">;
+/** Parts per billion of an amount, a cycle: fee rates of pools. Below zero the other side pays. */
+export type Ppb = Branded<"ppb">;
 /** Fee rate in millisats per virtual byte, so that 1.5 sat/vB stays an integer. */
 export type MsatsPerVbyte = Branded<"msats/vB">;
 
@@ -23,6 +25,8 @@ export type MsatsPerVbyte = Branded<"msats/vB">;
 export const SATS_MAX = 2_100_000_000_000_000n;
 
 const BPS_WHOLE = 10_000n;
+/** One in parts per billion. */
+export const PPB_WHOLE = 1_000_000_000n;
 const SATS_PER_BTC = 100_000_000n;
 const MSATS_PER_SAT = 1_000n;
 /** No balance and no price is larger: sums of a million of them stay far below 2^63. */
@@ -59,6 +63,12 @@ export function price(value: bigint): Price {
 export function bps(value: bigint): Bps {
   if (value < 0n || value > BPS_WHOLE) throw new RangeError(`${value} is not a share in bps`);
   return value as Bps;
+}
+
+export function ppb(value: bigint): Ppb {
+  if (value <= -PPB_WHOLE || value >= PPB_WHOLE)
+    throw new RangeError(`${value} is not a rate in ppb`);
+  return value as Ppb;
 }
 
 export function msatsPerVbyte(value: bigint): MsatsPerVbyte {

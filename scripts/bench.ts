@@ -9,6 +9,7 @@ import { apiBench } from "./bench/api.ts";
 import { applianceBench } from "./bench/appliance.ts";
 import { lawBench } from "./bench/law.ts";
 import { ledgerBench } from "./bench/ledger.ts";
+import { poolBench } from "./bench/pool.ts";
 import { type Bench, BenchError, resultText } from "./bench/result.ts";
 import { scanBench } from "./bench/scan.ts";
 import { signBench } from "./bench/sign.ts";
@@ -21,6 +22,7 @@ const BENCHES: readonly Bench[] = [
   ledgerBench,
   scanBench,
   apiBench,
+  poolBench,
 ];
 
 /** More rounds than this need more blocks and coins than regtest's subsidy pays for. */
