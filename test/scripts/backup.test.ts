@@ -180,14 +180,8 @@ describePostgres("a backup of a Postgres store", (server) => {
     const restored = await open(fresh);
     await expectBalance(restored, told);
     // It goes on counting where the original was.
-    await depositConfirmed({
-      db: restored.db,
-      account: "ann",
-      outpoint: "new",
-      sats: sats(1n),
-      turn: 0n,
-      at: 0n,
-    });
+    const more = { account: "ann", outpoint: "new", sats: sats(1n), turn: 0n, at: 0n };
+    await restored.transaction((db) => depositConfirmed({ ...more, db }));
     await restored.close();
 
     const damaged = bent(out, Math.floor(statSync(out).size / 2));

@@ -157,12 +157,12 @@ describe("ballast ceremony", () => {
     [
       "a token of nobody",
       () => ["list", "--api", api.url, "--token", save("bad", "x")],
-      "wants its bearer token",
+      "wants a bearer token",
     ],
     [
       "a station's token",
       () => ["list", "--api", api.url, "--token", file("cora.token")],
-      "wants its bearer token",
+      "wants a bearer token",
     ],
     [
       "no API",
