@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { buildSync } from "esbuild";
 import { z } from "zod";
 import { descriptorOf, readVault } from "../../policies/vault.ts";
 import { type Client, openClient } from "../../scripts/tour/client.ts";
@@ -38,7 +39,8 @@ export interface CrowdSetting {
 }
 
 const TOKEN = "the-operators-token-of-this-crowd";
-const VICTIM = join(import.meta.dirname, "../support/orchestrator-victim.ts");
+const ROOT = join(import.meta.dirname, "../..");
+const VICTIM = join(ROOT, "test/support/orchestrator-victim.ts");
 
 /** How the orchestrator of this crowd is started, as often as it is wanted. */
 export function openCrowd(setting: CrowdSetting): {
@@ -64,13 +66,25 @@ export function openCrowd(setting: CrowdSetting): {
   };
   writeFileSync(file, JSON.stringify(config));
   const log = join(folder, "orchestrator.log");
-  return { start: () => started(file, log), config: file };
+  const program = bundled();
+  return { start: () => started([program, file], log), config: file };
 }
 
-async function started(config: string, log: string): Promise<Running> {
-  const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), VICTIM, config], {
-    stdio: ["pipe", "pipe", "pipe"],
+/**
+ * The same program in one file, so that starting it a hundred times does not take the better part of
+ * an hour. It lies where packages are found.
+ */
+function bundled(): string {
+  const outfile = join(ROOT, "node_modules", ".cache", "ballast", "orchestrator-victim.mjs");
+  buildSync({
+    ...{ entryPoints: [VICTIM], outfile, bundle: true, packages: "external" },
+    ...{ platform: "node", format: "esm", logLevel: "silent" },
   });
+  return outfile;
+}
+
+async function started(words: readonly string[], log: string): Promise<Running> {
+  const child = spawn(process.execPath, words, { stdio: ["pipe", "pipe", "pipe"] });
   const ended = new Promise<string>((resolve) => {
     child.once("exit", (code, signal) => resolve(signal ?? `exit code ${code}`));
   });

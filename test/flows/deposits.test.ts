@@ -102,12 +102,12 @@ function crowdFlow(node: TestNode, place: Place): void {
     expect([...truth.values()].flat().length).toBeGreaterThanOrEqual(DEPOSITS);
     for (const [account, coins] of truth) await owns(running, account, coins);
     await expect
-      .poll(() => toldOf(delivered), { timeout: 120_000, interval: 500 })
+      .poll(() => toldOf(delivered), { timeout: 300_000, interval: 500 })
       .toEqual(outpointsOf(truth));
     inOrder(delivered);
     await running.kill();
     expect(await bookCheck(crowd.config)).toEqual({ code: 0, faults: "" });
-  }, 900_000);
+  }, 1_200_000);
 }
 
 /** Waits until the API says what the node says. */
@@ -127,7 +127,7 @@ async function owns({ api }: Running, account: string, coins: readonly Counted[]
     };
   };
   const balances = { availableSats: "0", reservedSats: "0", reservedCents: "0" };
-  await expect.poll(seen, { timeout: 120_000, interval: 500 }).toEqual({
+  await expect.poll(seen, { timeout: 300_000, interval: 500 }).toEqual({
     balances: { ...balances, availableCents: String(cents) },
     coins: coins.map(({ outpoint }) => outpoint).sort(),
   });

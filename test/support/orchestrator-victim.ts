@@ -23,4 +23,7 @@ const { url } = await openOrchestrator({
 });
 process.stdout.write(`${JSON.stringify({ event: "ready", url })}\n`);
 // Whoever started it closes the pipe when it ends, however it ends.
-process.stdin.resume().once("close", () => process.exit(0));
+process.stdin
+  .resume()
+  .once("end", () => process.exit(0))
+  .once("close", () => process.exit(0));
