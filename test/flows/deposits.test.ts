@@ -36,7 +36,7 @@ const PRICE = 6_123_456n;
 describeNode("deposits of a crowd", (node) => {
   describe("on SQLite", () => {
     const folder = temporaryFolder();
-    crowdFlow(node, async () => {
+    crowdFlow(node, "ann", async () => {
       const at = folder();
       return { folder: at, store: join(at, "orchestrator.db") };
     });
@@ -44,13 +44,14 @@ describeNode("deposits of a crowd", (node) => {
 
   describePostgres("on Postgres", (server) => {
     const folder = temporaryFolder();
-    crowdFlow(node, async () => ({ folder: folder(), store: await server.database() }));
+    crowdFlow(node, "bob", async () => ({ folder: folder(), store: await server.database() }));
   });
 });
 
 type Place = () => Promise<{ readonly folder: string; readonly store: string }>;
 
-function crowdFlow(node: TestNode, place: Place): void {
+/** Both crowds live on one chain: each is of other people, whose keys come from their names. */
+function crowdFlow(node: TestNode, family: string, place: Place): void {
   const seed = Number(process.env["BALLAST_SEED"] ?? Date.now() % 1_000_000);
   let market: PriceServer;
   let receiver: Receiver;
@@ -83,7 +84,7 @@ function crowdFlow(node: TestNode, place: Place): void {
     let running = await crowd.start();
     await running.api.post("/v1/webhooks", { url: receiver.url });
     const people: Person[] = [];
-    for (let n = 0; n < PEOPLE; n += 1) people.push(await arrive(running.api, `person ${n}`));
+    for (let n = 0; n < PEOPLE; n += 1) people.push(await arrive(running.api, `${family} ${n}`));
     const street = openStreet(node, people, random);
 
     let done = 0;
