@@ -153,7 +153,7 @@ const rawSchema = z.object({
 function openStreet(node: TestNode, people: readonly Person[], random: () => number) {
   const wallet = { wallet: "miner" };
   const { rpc } = node;
-  const each = Math.ceil(DEPOSITS / BLOCKS) + 1;
+  const each = Math.ceil(DEPOSITS / BLOCKS) + 2;
 
   async function pay(): Promise<string> {
     const outputs: Record<string, unknown> = {};
