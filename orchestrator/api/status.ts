@@ -10,7 +10,8 @@ import type { RunningRoles } from "../role.ts";
 import { lastScanned } from "../spend/blocks.ts";
 import { heldOnChain } from "../spend/coins.ts";
 import { minedUnbooked } from "../spend/confirm.ts";
-import { listIntents, type Objection, objectionsOf } from "../spend/intents.ts";
+import { listIntents } from "../spend/intent-lists.ts";
+import { type Objection, objectionsOf } from "../spend/intents.ts";
 
 /** What a signer says of itself. */
 export interface SignerCard {

@@ -7,7 +7,8 @@ import type { TranscriptDocument } from "../../policies/transcript.ts";
 import { ROLES, type Role, type VaultDocument } from "../../policies/vault.ts";
 import type { VaultRegistration } from "../../signer/signer.ts";
 import type { Db } from "../io/store.ts";
-import { builtIntentsOf, evidenceOf, findIntent, type IntentRow } from "../spend/intents.ts";
+import { builtIntentsOf } from "../spend/intent-lists.ts";
+import { evidenceOf, findIntent, type IntentRow } from "../spend/intents.ts";
 import { firstSigner, windowBlocks } from "../spend/signers.ts";
 import {
   findCeremony,

@@ -7,6 +7,7 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { POSTGRES, SQLITE } from "../../orchestrator/tables/dialect.ts";
 import { migrations } from "../../orchestrator/tables/migrations.ts";
+import { describePostgres } from "../support/postgres.ts";
 
 interface Raw {
   /** All statements in one transaction; throws what the database objects to. */
@@ -184,9 +185,4 @@ function suite(open: () => Promise<Raw>): void {
 
 describe("SQLite", () => suite(async () => sqliteRaw()));
 
-const server = process.env["BALLAST_POSTGRES"];
-if (server === undefined) {
-  describe("Postgres", () => {
-    it.skip("skipped: BALLAST_POSTGRES names no server");
-  });
-} else describe("Postgres", () => suite(() => postgresRaw(server)));
+describePostgres("Postgres", (server) => suite(async () => postgresRaw(await server.database())));
