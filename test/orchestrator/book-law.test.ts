@@ -1,6 +1,6 @@
 /**
  * What the database demands of postings, whoever writes them: raw statements, one transaction a case,
- * on SQLite, and on Postgres where BALLAST_POSTGRES names a server.
+ * on SQLite, and on Postgres.
  */
 import Sqlite from "better-sqlite3";
 import pg from "pg";
